@@ -1,0 +1,1 @@
+"""costsvc: a gRPC service that decides, caches and accounts for Claude calls."""

@@ -1,0 +1,86 @@
+"""The ledger's entry: one attempt that the provider billed, and what of it the rollups add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from costsvc.core.savings import Savings
+from costsvc.core.usage import Usage
+
+MEASURES = (
+    "call_count",
+    "cost_nano_usd",
+    "baseline_nano_usd",
+    "routing_nano_usd",
+    "token_reduction_nano_usd",
+    "caller_nano_usd",
+    "prompt_cache_nano_usd",
+    "batch_nano_usd",
+    "response_cache_nano_usd",
+    "input_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "web_search_count",
+)
+"""What a rollup cell adds up, in the order in which it is packed; new measures go at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One settled attempt, immutable. A correction is another entry with the signed difference."""
+
+    entry_id: str
+    attempt_id: str
+    response_id: str
+    request_id: str
+    provider_request_id: str
+    tenant: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
+    conversation_id: str = ""
+    account: str = ""
+    requested_model: str
+    answering_model: str
+    baseline_model: str
+    tier: str
+    inference_geo: str = ""
+    speed: str = "standard"
+    service_tier: str = ""
+    stop_reason: str = ""
+    raw_usage_json: str = ""
+    usage: Usage
+    cost_nano_usd: int
+    baseline_nano_usd: int
+    savings: Savings
+    catalog_hash: str
+    state: str = "settled"
+    cache_outcome: str = "disabled"
+    started_at: datetime
+    settled_at: datetime
+    first_byte_ms: int = 0
+    total_ms: int = 0
+
+    def measures(self) -> tuple[int, ...]:
+        """Return this entry's share of every rollup cell that it belongs to, in the order of `MEASURES`."""
+        usage, savings = self.usage, self.savings
+        return (
+            1,
+            self.cost_nano_usd,
+            self.baseline_nano_usd,
+            savings.routing_nano_usd,
+            savings.token_reduction_nano_usd,
+            savings.caller_nano_usd,
+            savings.prompt_cache_nano_usd,
+            savings.batch_nano_usd,
+            savings.response_cache_nano_usd,
+            usage.input_tokens,
+            usage.cache_write_5m_tokens,
+            usage.cache_write_1h_tokens,
+            usage.cache_read_tokens,
+            usage.output_tokens,
+            usage.web_search_count,
+        )

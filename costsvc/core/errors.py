@@ -1,0 +1,122 @@
+"""The errors that callers can meet. Each carries data; `edge/status.py` turns it into a status.
+
+CostsvcError
+├── InvalidRequest        a field breaks a rule; nothing was done
+├── UnknownModel          no such model in the catalogue
+├── NoModelFits           every candidate is ruled out, each with its reason
+├── Overloaded            this process takes no more calls at the moment
+├── DeadlineTooShort      the caller's deadline has passed, or leaves no time to answer
+├── AlreadyRecorded       this request_id has its entry already
+├── StoreUnavailable      the store did not answer in time
+└── ProviderError         the provider refused, failed, or fell silent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class CostsvcError(Exception):
+    """Anything that a caller can be told about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule: `field` is a path in the request, such as `messages_json.messages[2].role`."""
+
+    field: str
+    problem: str
+
+
+class InvalidRequest(CostsvcError):
+    """The request breaks a rule; nothing was done."""
+
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.problem}" for v in violations))
+        self.violations = violations
+
+
+class UnknownModel(CostsvcError):
+    """The catalogue has no such model, so it has no price: refused, never free."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"unknown model {model!r}")
+        self.model = model
+
+
+class NoModelFits(CostsvcError):
+    """Every candidate is ruled out; `reasons` says why for each."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{model}: {reason}" for model, reason in reasons.items()))
+        self.reasons = dict(reasons)
+
+
+class Overloaded(CostsvcError):
+    """This process takes no more calls at the moment; `limit` names what is full."""
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"{limit} limit reached")
+        self.limit = limit
+
+
+class DeadlineTooShort(CostsvcError):
+    """The caller's deadline has passed, or leaves no time for an answer: refused before any spend."""
+
+
+class AlreadyRecorded(CostsvcError):
+    """This request_id was recorded before; the first entry stands."""
+
+    def __init__(self, entry_id: str) -> None:
+        super().__init__(f"already recorded as {entry_id}")
+        self.entry_id = entry_id
+
+
+class StoreUnavailable(CostsvcError):
+    """The store did not answer in time, or refused."""
+
+
+class Failure(Enum):
+    """What kind of failure the provider's is, by what a caller can do about it."""
+
+    RATE_LIMITED = "rate_limited"  # 429 that passes by itself
+    SPEND_LIMITED = "spend_limited"  # 402, spend-limit 429 and 400: lasts until a limit changes
+    OVERLOADED = "overloaded"  # 529, and `overloaded_error` in a stream
+    UNAVAILABLE = "unavailable"  # 5xx, 408, 409, 504, connection refused or lost
+    TIMED_OUT = "timed_out"  # our deadline passed while the provider worked
+    INVALID = "invalid"  # 400, 413, 422: the request itself
+    NOT_FOUND = "not_found"  # 404, also a retired model
+    UNAUTHORIZED = "unauthorized"  # 401, 403: our credentials, not the caller's
+    MALFORMED = "malformed"  # an answer that cannot be read, or a stream that ended early
+
+
+class ProviderError(CostsvcError):
+    """The provider refused, failed, or fell silent.
+
+    `may_have_spent` is True when the outcome is unknown: the request was sent and no complete answer and no
+    error came back. Match on `failure` and `code`, never on the message.
+    """
+
+    def __init__(
+        self,
+        failure: Failure,
+        *,
+        http_status: int = 0,
+        error_type: str = "",
+        code: str = "",
+        message: str = "",
+        provider_request_id: str = "",
+        retry_after_s: float | None = None,
+        may_have_spent: bool = False,
+    ) -> None:
+        super().__init__(f"{failure.value}: {http_status} {error_type} {message}".strip())
+        self.failure = failure
+        self.http_status = http_status
+        self.error_type = error_type
+        self.code = code
+        self.message = message
+        self.provider_request_id = provider_request_id
+        self.retry_after_s = retry_after_s
+        self.may_have_spent = may_have_spent

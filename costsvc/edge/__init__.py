@@ -1,0 +1,1 @@
+"""gRPC at the edge: the only place that knows protobuf."""

@@ -1,0 +1,1 @@
+"""A faithful simulated provider over HTTP, with its own bill."""

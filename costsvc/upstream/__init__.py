@@ -1,0 +1,1 @@
+"""The Upstream port on the anthropic SDK."""
