@@ -1,0 +1,59 @@
+# Every target sets up .venv by itself; the second time that takes no time.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= $(HOME)/.local/share/costsvc
+READY := .venv/.ready
+
+.PHONY: run test demo proto lint format bench lock clean help
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "costsvc needs Python 3.11 or later: make PYTHON=python3.x"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# protoc of the oldest protobuf that callers may have; apart, because it needs that protobuf itself.
+.venv-proto/.ready: protos/requirements.lock
+	$(PYTHON) -m venv .venv-proto
+	.venv-proto/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r protos/requirements.lock
+	@touch $@
+
+run: $(READY)  ## serve on 127.0.0.1:50051; the simulated provider without ANTHROPIC_API_KEY
+	@exec $(BIN)/costsvc serve --data-dir "$(DATA)"
+
+demo: $(READY)  ## send a bundled workload through the service and print what it cost and saved
+	@$(BIN)/python -m benchmarks.demo
+
+test: $(READY) .venv-proto/.ready  ## lint, types, and every test
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+lint: $(READY) .venv-proto/.ready  ## what test checks, without the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_protos.py tests/test_architecture.py
+
+format: $(READY)  ## put the code and the protos into form
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+	$(BIN)/buf format -w protos
+
+proto: $(READY) .venv-proto/.ready  ## generate the stubs from protos/
+	$(BIN)/python protos/generate.py
+
+bench: $(READY)  ## measure the service against its targets
+	@$(BIN)/python -m benchmarks.bench
+
+lock:  ## resolve dependencies anew
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --extra server --extra dev -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url -o protos/requirements.lock protos/requirements.in
+
+clean:  ## remove what was set up here
+	rm -rf .venv .venv-proto

@@ -1,0 +1,1 @@
+"""Generated modules of other projects that our stubs import."""

@@ -1,0 +1,124 @@
+"""JSON objects that keep their text: parsed values to decide on, raw members to send on.
+
+A body is sent to the provider as the caller wrote it, except for the members that costsvc decides. So the
+top level is read member by member, each with the text that it came as; replacing one member leaves every
+other byte alone, and numbers, key order and escapes inside the rest survive exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import JSONDecodeError
+from typing import Any, NoReturn
+
+MAX_MEMBERS = 256
+"""Far above what the Messages API knows; a bound on the only loop here that is not the C scanner's."""
+
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an object: its parsed value, and the text that the value came as."""
+
+    value: Any
+    text: str
+
+    @classmethod
+    def of(cls, value: Any) -> Member:
+        """Return a member for a value that costsvc decided."""
+        return cls(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def parse_object(source: bytes) -> dict[str, Member]:
+    """Return the members of a JSON object, in their order.
+
+    Raises:
+        ValueError: not UTF-8, not one JSON object, a key given twice anywhere, NaN or an infinity, or text
+            with half of a surrogate pair; the message says which and where.
+    """
+    try:
+        text = source.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start}") from None
+    try:
+        members = _scan_members(text)
+        if _SURROGATE_ESCAPE.search(text):
+            _reject_lone_surrogates(members)
+    except JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return members
+
+
+def join_object(members: Mapping[str, Member]) -> bytes:
+    """Return the object's JSON text, each member as it came."""
+    texts = [f"{json.dumps(name)}:{member.text}" for name, member in members.items()]
+    return f"{{{','.join(texts)}}}".encode()
+
+
+def _scan_members(text: str) -> dict[str, Member]:
+    """Walk the top level; the values are scanned by the standard library's C scanner."""
+    members: dict[str, Member] = {}
+    at = _expect(text, _skip(text, 0), "{")
+    closed = text[at : at + 1] == "}"
+    while not closed:
+        _expect(text, at, '"')
+        name, at = _DECODER.raw_decode(text, at)
+        start = _skip(text, _expect(text, _skip(text, at), ":"))
+        value, end = _DECODER.raw_decode(text, start)
+        if name in members:
+            raise ValueError(f"the key {name[:64]!r} is given twice")
+        if len(members) == MAX_MEMBERS:
+            raise ValueError(f"more than {MAX_MEMBERS} members")
+        members[name] = Member(value, text[start:end])
+        at = _skip(text, end)
+        closed = text[at : at + 1] == "}"
+        if not closed:
+            at = _skip(text, _expect(text, at, ","))
+    if _skip(text, at + 1) != len(text):
+        raise JSONDecodeError("text after the object", text, at + 1)
+    return members
+
+
+def _skip(text: str, at: int) -> int:
+    match = _WHITESPACE.match(text, at)
+    assert match is not None
+    return match.end()
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    """Return the place after an expected character and the white space behind an opening brace."""
+    if text[at : at + 1] != character:
+        raise JSONDecodeError(f"expected {character!r}", text, at)
+    return _skip(text, at + 1) if character == "{" else at + 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object, refusing a key that is given twice: readers disagree on which one counts."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:64]!r} is given twice")
+    return members
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _reject_lone_surrogates(members: Mapping[str, Member]) -> None:
+    """Refuse text that has no UTF-8 form: the provider would reject it after the trip."""
+    try:
+        json.dumps([[name, member.value] for name, member in members.items()], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("text with half of a surrogate pair (\\ud800 to \\udfff alone)") from None
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant)

@@ -1,0 +1,48 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_FIELD: _ClassVar[ErrorReason]
+    ERROR_REASON_UNDECODABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_UNKNOWN_MODEL: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_MODEL_FITS: _ClassVar[ErrorReason]
+    ERROR_REASON_OVERLOADED: _ClassVar[ErrorReason]
+    ERROR_REASON_DEADLINE_TOO_SHORT: _ClassVar[ErrorReason]
+    ERROR_REASON_ALREADY_RECORDED: _ClassVar[ErrorReason]
+    ERROR_REASON_STORE_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_RATE_LIMITED: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_SPEND_LIMITED: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_OVERLOADED: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_TIMED_OUT: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_REJECTED: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_UNAUTHORIZED: _ClassVar[ErrorReason]
+    ERROR_REASON_PROVIDER_MALFORMED: _ClassVar[ErrorReason]
+    ERROR_REASON_TENANT_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+ERROR_REASON_INVALID_FIELD: ErrorReason
+ERROR_REASON_UNDECODABLE: ErrorReason
+ERROR_REASON_UNKNOWN_MODEL: ErrorReason
+ERROR_REASON_NO_MODEL_FITS: ErrorReason
+ERROR_REASON_OVERLOADED: ErrorReason
+ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason
+ERROR_REASON_ALREADY_RECORDED: ErrorReason
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason
+ERROR_REASON_PROVIDER_RATE_LIMITED: ErrorReason
+ERROR_REASON_PROVIDER_SPEND_LIMITED: ErrorReason
+ERROR_REASON_PROVIDER_OVERLOADED: ErrorReason
+ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason
+ERROR_REASON_PROVIDER_TIMED_OUT: ErrorReason
+ERROR_REASON_PROVIDER_REJECTED: ErrorReason
+ERROR_REASON_PROVIDER_NOT_FOUND: ErrorReason
+ERROR_REASON_PROVIDER_UNAUTHORIZED: ErrorReason
+ERROR_REASON_PROVIDER_MALFORMED: ErrorReason
+ERROR_REASON_TENANT_INVALID: ErrorReason
+ERROR_REASON_INTERNAL: ErrorReason
