@@ -1,0 +1,97 @@
+"""A running stream of the provider: bytes to events, and every way in which it can break off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import httpx2
+
+from costsvc.core.errors import ProviderError
+from costsvc.ports import ProviderEvent
+from costsvc.upstream.attempt import Attempt
+from costsvc.upstream.errors import interrupted, malformed, provider_errors
+from costsvc.upstream.sse import Frame, FrameDecoder
+
+_DRAIN_S = 0.05  # how long the end of the body may follow `message_stop`, for the connection to be used again
+
+
+class EventStream:
+    """The events of one answer up to `message_stop`; `deadline` is a time of the event loop's clock."""
+
+    def __init__(self, response: httpx2.Response, attempt: Attempt, deadline: float) -> None:
+        self.provider_request_id = attempt.provider_request_id
+        self._response = response
+        self._attempt = attempt
+        self._deadline = deadline
+        self._chunks = response.aiter_bytes()
+        self._decoder = FrameDecoder()
+        self._events: deque[ProviderEvent] = deque()
+        self._complete = False
+        self._failure: ProviderError | None = None
+
+    def __aiter__(self) -> AsyncIterator[ProviderEvent]:
+        return self
+
+    async def __anext__(self) -> ProviderEvent:
+        while not self._events:
+            await self._advance()
+        return self._events.popleft()
+
+    async def close(self) -> None:
+        """Close the answer; a connection that has been read to its end goes back to the pool."""
+        if self._complete and not self._response.is_closed:
+            await self._drain()
+        await self._response.aclose()
+
+    async def _advance(self) -> None:
+        """Read on, unless all has been read: then end, with the error that cut the stream off if one did."""
+        if self._complete or self._failure:
+            await self.close()
+            raise self._failure or StopAsyncIteration
+        try:
+            self._accept(await self._read())
+        except ProviderError as failure:
+            self._failure = failure
+
+    async def _read(self) -> list[Frame]:
+        """Return the next frames, none at times; the end of the body has to come after `message_stop`."""
+        with provider_errors(self._attempt):
+            async with asyncio.timeout_at(self._deadline):
+                chunk = await anext(self._chunks, None)
+        if chunk is not None:
+            return self._decoder.feed(chunk)
+        self._failure = malformed("the stream ended before message_stop", self._attempt)
+        return self._decoder.finish()
+
+    def _accept(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            event = self._event(frame)
+            if event.type == "error":
+                raise interrupted(event.data, self._attempt)
+            if event.type != "ping":
+                self._events.append(event)
+            if event.type == "message_stop":
+                self._complete, self._failure = True, None
+                return
+
+    def _event(self, frame: Frame) -> ProviderEvent:
+        """Read a frame; its JSON says what it is, and its name does only where the JSON does not."""
+        try:
+            raw = frame.data.decode()
+            data = json.loads(raw)
+        except (ValueError, RecursionError) as exc:
+            raise malformed(f"an event that is no JSON: {type(exc).__name__}", self._attempt) from exc
+        if not isinstance(data, dict):
+            raise malformed("an event that is no JSON object", self._attempt)
+        kind = data.get("type", frame.name)
+        return ProviderEvent(kind if isinstance(kind, str) else frame.name, data, raw)
+
+    async def _drain(self) -> None:
+        with suppress(ProviderError), provider_errors(self._attempt):
+            async with asyncio.timeout(_DRAIN_S):
+                while await anext(self._chunks, None) is not None:
+                    pass
