@@ -1,0 +1,175 @@
+"""How this process reaches the store: bounded, never re-sent, and with errors that callers understand.
+
+A write whose reply was lost may have happened, so nothing here retries; scripts are idempotent on an id, and
+whoever calls decides. Every use of a client stands in `async with translated()`, which both limits the wait
+and maps the driver's errors: one deadline around a whole exchange (pool, connect, write, read) costs a third
+of what the driver's own per-operation timeouts cost in CPU, and is the promise that callers want.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib import resources
+from typing import Any
+
+from redis import exceptions as driver
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from costsvc.core.errors import StoreUnavailable
+from costsvc.store import keys
+
+STORE_BUDGET_S = 0.1
+SCHEMA_VERSION = 1
+OLDEST_SERVER = (7, 0)  # script flags, SET NX GET, multi-part append-only files
+
+_AWAY = (
+    driver.ConnectionError,  # also loading, authentication, pool
+    driver.TimeoutError,
+    driver.ReadOnlyError,
+    driver.OutOfMemoryError,
+    driver.ClusterError,
+    driver.AskError,  # also MOVED
+    driver.TryAgainError,
+    TimeoutError,
+    OSError,
+)
+_AWAY_CODES = ("BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN", "MASTERDOWN", "LOADING")
+
+
+class StoreRefused(Exception):
+    """The store cannot be used as configured; the message says in one sentence what to do."""
+
+
+class _WaitingPool(ConnectionPool):
+    """A bounded pool whose callers wait for a connection, as long as their own deadline lasts."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._free = asyncio.Semaphore(self.max_connections)
+
+    async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
+        await self._free.acquire()
+        try:
+            connection: AbstractConnection = await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._free.release()
+            raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        try:
+            await super().release(connection)
+        finally:
+            self._free.release()
+
+
+def open_store(url: str, *, max_connections: int = 64, connect_timeout_s: float = STORE_BUDGET_S) -> Redis:
+    """Return a client for `redis://`, `rediss://` or `unix://`; nothing is sent before its first use.
+
+    RESP2 without client info needs no handshake, so a new connection costs no extra round trip. Close it with
+    `await client.aclose()`.
+
+    Raises:
+        StoreRefused: not a URL of a known kind.
+    """
+    try:
+        pool = _WaitingPool.from_url(
+            url,
+            protocol=2,
+            max_connections=max_connections,
+            socket_timeout=None,  # `translated` bounds the whole exchange
+            socket_connect_timeout=connect_timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+            decode_responses=False,
+            driver_info=None,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        )
+    except ValueError as error:
+        raise StoreRefused(
+            f"the store's URL must start with redis://, rediss:// or unix://: {error}"
+        ) from error
+    return Redis.from_pool(pool)
+
+
+@asynccontextmanager
+async def translated(budget_s: float = STORE_BUDGET_S) -> AsyncIterator[None]:
+    """Bound everything inside to `budget_s` and raise StoreUnavailable where the store is away.
+
+    A reply that says that the request itself is wrong passes through: it is a defect here, not an outage.
+    """
+    try:
+        async with asyncio.timeout(budget_s):
+            yield
+    except _AWAY as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except driver.ResponseError as error:
+        if str(error).startswith(_AWAY_CODES):
+            raise StoreUnavailable(str(error)) from error
+        raise
+
+
+async def ask(client: Redis, *command: str | bytes | int) -> Any:
+    """Send one command and return its reply as the server gives it: bytes, int, list or None."""
+    return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script by its source; its digest is computed here, so no server needs to allow SCRIPT."""
+
+    source: bytes
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> Script:
+        """Return `scripts/<name>.lua` of this package."""
+        source = (resources.files(__package__) / "scripts" / f"{name}.lua").read_bytes()
+        return cls(source, sha1(source, usedforsecurity=False).hexdigest())
+
+    async def run(self, client: Redis, script_keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        """Run by digest; where the server does not know it, nothing ran, so it is sent in full."""
+        rest = (len(script_keys), *script_keys, *args)
+        try:
+            return await ask(client, "EVALSHA", self.sha, *rest)
+        except driver.NoScriptError:
+            return await ask(client, "EVAL", self.source, *rest)
+
+
+async def check_store(client: Redis, *, budget_s: float = 5.0) -> None:
+    """Accept the server and the schema of its data, or say why not; an empty store gets this version's mark.
+
+    Raises:
+        StoreRefused: an old server, wrong credentials, or data of a newer version.
+        StoreUnavailable: no answer.
+    """
+    async with translated(budget_s):
+        try:
+            await _check_server(client)
+            await _check_schema(client)
+        except (driver.AuthenticationError, driver.AuthorizationError, driver.NoPermissionError) as error:
+            raise StoreRefused(f"the store refused its URL's credentials ({error}): correct them") from error
+
+
+async def _check_server(client: Redis) -> None:
+    version = str((await client.info("server"))["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+        raise StoreRefused(f"the store's server is version {version}: use Redis 7.0 or newer, or Valkey")
+
+
+async def _check_schema(client: Redis) -> None:
+    found = await client.set(keys.SCHEMA, SCHEMA_VERSION, nx=True, get=True)
+    if found is None or int(found) <= SCHEMA_VERSION:
+        return
+    raise StoreRefused(
+        f"the store's data has schema {int(found)} and this version of costsvc knows {SCHEMA_VERSION}: "
+        "start the newer version, or name another store"
+    )

@@ -1,0 +1,222 @@
+"""The ledger in the store: entries in the order of their settlement, and the sums that reports read.
+
+An entry is appended and added to its rollup cells by one script, once per attempt id, so a settlement may be
+repeated until it is known to have arrived. Hours and days are those of the attempt's start in UTC: they do
+not depend on when, or how often, a settlement arrives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from struct import Struct
+
+from redis.asyncio import Redis
+
+from costsvc.core.entry import MEASURES, Entry
+from costsvc.store import entry_codec, keys
+from costsvc.store.connection import Script, ask, translated
+
+REMEMBERED_DAYS = 7
+"""For how many days before today a recorded request is looked for, and an attempt has to be remembered."""
+DISTINCT_VALUES = 1_000
+"""How many values of one label key (or of the task) a tenant has in a day; the rest count as `_other`."""
+
+_PACKED = Struct(f"<{len(MEASURES)}q")
+_HOUR = timedelta(hours=1)
+_HOURS_AT_ONCE = 48  # one round trip of reading rollups: a millisecond or two for everybody else
+_SCAN_COUNT = 4_096  # a cell hash of ordinary size is read in one step
+_READ_BUDGET_S = 1.0  # of one round trip of a report or a sweep, which no call waits for
+_GLOB_SPECIAL = re.compile(r"([\\*?\[\]])")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Where a settlement ended: in a new entry, or in the one that was there before."""
+
+    entry_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one value of a dimension adds up to in one UTC hour, in the order of `MEASURES`."""
+
+    hour: datetime
+    value: str
+    measures: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of an hour, and what to pass as `after` to read on; the hour may still grow."""
+
+    entries: tuple[Entry, ...]
+    after: str
+
+
+class Ledger:
+    """Entries and rollups of all tenants."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._settle = Script.load("settle")
+
+    async def ping(self) -> None:
+        """Return when the store answers; raise StoreUnavailable when it does not in time."""
+        async with translated():
+            await ask(self._client, "PING")
+
+    async def settle(self, entry: Entry, *, label_keys: Collection[str], once_per: str = "") -> Settled:
+        """Append the entry and add it to its rollups, unless its attempt is settled already.
+
+        With `once_per`, a request id, also unless that request of the tenant has an entry of the day of
+        the settlement or the `REMEMBERED_DAYS` before. Repeating it with the same entry is safe.
+
+        Raises:
+            StoreUnavailable: it may have happened or not; repeat it.
+        """
+        hour, day = keys.hour_of(entry.started_at), keys.day_of(entry.started_at)
+        settled_on = entry.settled_at.astimezone(UTC)
+        script_keys = [
+            keys.attempts(day),
+            keys.entries(hour),
+            keys.rollup(entry.tenant, hour),
+            keys.values(day),
+            keys.TENANTS,
+            keys.HOURS,
+            keys.DAYS,
+        ]
+        if once_per:
+            script_keys += [keys.requests(keys.day_of(at)) for at in _remembered(settled_on)]
+        uncapped, capped = _fields(entry, label_keys)
+        args: list[str | bytes | int] = [
+            entry.attempt_id,
+            entry.entry_id,
+            entry_codec.encode(entry),
+            _PACKED.pack(*entry.measures()),
+            entry.tenant,
+            hour,
+            day,
+            keys.day_of(settled_on),
+            keys.request_field(entry.tenant, once_per) if once_per else "",
+            DISTINCT_VALUES,
+            len(uncapped),
+            *uncapped,
+            *capped,
+        ]
+        async with translated():
+            place: bytes | None = await self._settle.run(self._client, script_keys, args)
+        if place is None:
+            return Settled(entry.entry_id, duplicate=False)
+        return Settled(place.decode().split(":", 2)[2], duplicate=True)
+
+    async def entries(self, hour: datetime, *, after: str = "", count: int = 500) -> Page:
+        """Return up to `count` entries of the UTC hour that contains `hour`, from where `after` ended."""
+        first = int(after or 0)
+        async with translated(_READ_BUDGET_S):
+            rows: list[bytes] = await ask(
+                self._client, "LRANGE", keys.entries(keys.hour_of(hour)), first, first + count - 1
+            )
+        return Page(tuple(entry_codec.decode(row) for row in rows), str(first + len(rows)))
+
+    async def entry_by_attempt(self, attempt_id: str, day: datetime) -> Entry | None:
+        """Return the entry of an attempt that started on the UTC day of `day`, while it is kept."""
+        async with translated():
+            place: bytes | None = await ask(self._client, "HGET", keys.attempts(keys.day_of(day)), attempt_id)
+            if place is None:
+                return None
+            hour, index, _ = place.decode().split(":", 2)
+            row: bytes | None = await ask(self._client, "LINDEX", keys.entries(hour), index)
+        return entry_codec.decode(row) if row is not None else None
+
+    async def rollups(self, tenant: str, start: datetime, end: datetime, dimension: str) -> list[Cell]:
+        """Return the cells of the UTC hours that begin in [start, end), by hour, then value.
+
+        A dimension is `model`, `tier`, `task` or `label:<key>`. Read some hours at a time: a year is many
+        small steps between which others are served.
+        """
+        cells: list[Cell] = []
+        hours = list(_hours(start, end))
+        for first in range(0, len(hours), _HOURS_AT_ONCE):
+            cells += await self._some_rollups(tenant, hours[first : first + _HOURS_AT_ONCE], dimension)
+        return cells
+
+    async def tenants(self) -> list[str]:
+        """Return every tenant that has an entry, sorted."""
+        async with translated(_READ_BUDGET_S):
+            members: Collection[bytes] = await ask(self._client, "SMEMBERS", keys.TENANTS)
+        return sorted(member.decode() for member in members)
+
+    async def forget_attempts(self, before_day: date) -> int:
+        """Remove what was remembered of the UTC days before `before_day`; return how many days that were.
+
+        Entries and rollups stay. An attempt that is settled again after this counts again.
+        """
+        async with translated(_READ_BUDGET_S):
+            members: Collection[bytes] = await ask(self._client, "SMEMBERS", keys.DAYS)
+        past = [day for member in members if (day := member.decode()) < before_day.strftime("%Y%m%d")]
+        for day in past:
+            async with translated(_READ_BUDGET_S):
+                await ask(self._client, "UNLINK", *keys.of_day(day))
+                await ask(self._client, "SREM", keys.DAYS, day)
+        return len(past)
+
+    async def _some_rollups(self, tenant: str, hours: Sequence[datetime], dimension: str) -> list[Cell]:
+        prefix = f"{dimension}="
+        cells: list[Cell] = []
+        async with translated(_READ_BUDGET_S):
+            found = await self._matching([keys.rollup(tenant, keys.hour_of(hour)) for hour in hours], prefix)
+        for hour, packed in zip(hours, found, strict=True):
+            cells += [
+                Cell(hour, field.decode()[len(prefix) :], _unpack(measures))
+                for field, measures in sorted(packed.items())
+            ]
+        return cells
+
+    async def _matching(self, hashes: Sequence[str], prefix: str) -> list[dict[bytes, bytes]]:
+        """Return of each hash the fields with the prefix, in one round trip unless a hash is large."""
+        pattern = _GLOB_SPECIAL.sub(r"\\\1", prefix) + "*"
+        found: list[dict[bytes, bytes]] = [{} for _ in hashes]
+        cursors = dict.fromkeys(range(len(hashes)), 0)
+        while cursors:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for index, cursor in cursors.items():
+                    pipeline.hscan(hashes[index], cursor, match=pattern, count=_SCAN_COUNT)
+                replies: list[tuple[int, dict[bytes, bytes]]] = await pipeline.execute()
+            for index, (_, fields) in zip(cursors, replies, strict=True):
+                found[index] |= fields
+            cursors = {
+                index: cursor for index, (cursor, _) in zip(cursors, replies, strict=True) if cursor != 0
+            }
+        return found
+
+
+def _fields(entry: Entry, label_keys: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the cells that an entry belongs to: of dimensions with few values, and of capped ones."""
+    uncapped = [f"model={entry.answering_model}", f"tier={entry.tier}"]
+    capped = [f"label:{key}={value}" for key, value in entry.labels.items() if key in label_keys]
+    if entry.task:
+        capped.append(f"task={entry.task}")
+    return uncapped, capped
+
+
+def _remembered(today: datetime) -> list[datetime]:
+    return [today - timedelta(days=days) for days in range(REMEMBERED_DAYS + 1)]
+
+
+def _hours(start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the beginnings of UTC hours in [start, end)."""
+    hour = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if hour < start:
+        hour += _HOUR
+    while hour < end:
+        yield hour
+        hour += _HOUR
+
+
+def _unpack(packed: bytes) -> tuple[int, ...]:
+    """Read a cell; measures newer than it are zero, and measures newer than this code are skipped."""
+    return _PACKED.unpack(packed.ljust(_PACKED.size, b"\0")[: _PACKED.size])

@@ -1,0 +1,97 @@
+#!lua flags=allow-oom
+-- Appends one entry and adds it to its rollup cells, once per attempt id. A script, because an entry without
+-- its rollups (or the reverse) must never be seen, and because only the server can say "once".
+--
+-- KEYS[1] attempts of the attempt's start day   hash: attempt id -> place
+-- KEYS[2] entries of the hour                   list
+-- KEYS[3] rollup of the tenant and hour         hash: dimension=value -> packed measures
+-- KEYS[4] distinct values of the day            hash: tenant:dimension -> count, tenant:dimension=value -> 1
+-- KEYS[5] tenants   KEYS[6] hours   KEYS[7] days   sets
+-- KEYS[8...] recorded requests, the day of the settlement first, then the days to look back   hashes; may be absent
+--
+-- ARGV[1] attempt id        ARGV[2] entry id          ARGV[3] the entry, as bytes
+-- ARGV[4] its measures, packed int64, little endian
+-- ARGV[5] tenant            ARGV[6] hour              ARGV[7] start day      ARGV[8] day of the settlement
+-- ARGV[9] the recorded request's field, or ''
+-- ARGV[10] the most distinct values a capped dimension may have in a day
+-- ARGV[11] how many of the fields below are not capped
+-- ARGV[12...] fields, dimension=value
+--
+-- Returns nil for a new entry; for a duplicate the place of the first: "<hour>:<index>:<entry id>".
+-- Measures are exact while a cell stays below 2^53; they are never turned into text.
+
+local place = redis.call('HGET', KEYS[1], ARGV[1])
+for i = 8, #KEYS do
+  place = place or redis.call('HGET', KEYS[i], ARGV[9])
+end
+if place then
+  return place
+end
+
+local tenant = ARGV[5]
+local cap = tonumber(ARGV[10])
+
+-- Beyond the cap a value counts as `_other`, so that no caller can grow a report without bound.
+local function capped(field)
+  local dimension = string.sub(field, 1, string.find(field, '=', 1, true) - 1)
+  local seen, counter = tenant .. ':' .. field, tenant .. ':' .. dimension
+  if redis.call('HEXISTS', KEYS[4], seen) == 1 then
+    return field
+  end
+  if tonumber(redis.call('HGET', KEYS[4], counter) or '0') >= cap then
+    return dimension .. '=_other'
+  end
+  redis.call('HSET', KEYS[4], seen, '1')
+  if redis.call('HINCRBY', KEYS[4], counter, 1) == 1 then
+    redis.call('SADD', KEYS[7], ARGV[7])
+  end
+  return field
+end
+
+local function packing(count)
+  return '<' .. string.rep('i8', count)
+end
+
+local fields = {}
+local uncapped = 11 + tonumber(ARGV[11])
+for i = 12, #ARGV do
+  fields[#fields + 1] = i <= uncapped and ARGV[i] or capped(ARGV[i])
+end
+
+local count = #ARGV[4] / 8
+local format = packing(count)
+local added = { struct.unpack(format, ARGV[4]) }
+local cells = redis.call('HMGET', KEYS[3], unpack(fields))
+local updates = {}
+for i, cell in ipairs(cells) do
+  local packed = ARGV[4]
+  if cell then
+    local width = #cell / 8
+    local sums = { struct.unpack(width == count and format or packing(width), cell) }
+    sums[width + 1] = nil
+    for m = 1, count do
+      sums[m] = (sums[m] or 0) + added[m]
+    end
+    packed = struct.pack(#sums == count and format or packing(#sums), unpack(sums))
+  end
+  updates[2 * i - 1], updates[2 * i] = fields[i], packed
+end
+redis.call('HSET', KEYS[3], unpack(updates))
+if not cells[1] then
+  redis.call('SADD', KEYS[5], tenant)
+end
+
+local length = redis.call('RPUSH', KEYS[2], ARGV[3])
+if length == 1 then
+  redis.call('SADD', KEYS[6], ARGV[6])
+end
+place = ARGV[6] .. ':' .. string.format('%.0f', length - 1) .. ':' .. ARGV[2]
+redis.call('HSET', KEYS[1], ARGV[1], place)
+if redis.call('HLEN', KEYS[1]) == 1 then
+  redis.call('SADD', KEYS[7], ARGV[7])
+end
+if #KEYS >= 8 then
+  redis.call('HSET', KEYS[8], ARGV[9], place)
+  redis.call('SADD', KEYS[7], ARGV[8])
+end
+return nil
