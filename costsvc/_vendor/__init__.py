@@ -1,1 +1,0 @@
-"""Generated modules of other projects that our stubs import."""
