@@ -22,13 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from costsvc._vendor.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from costsvc.v1 import types_pb2 as costsvc_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ostsvc/v1/cost_service.proto\x12\ncostsvc.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16\x63ostsvc/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"<\n\x0cRouteRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01\"N\n\rRouteResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.Decision\x12\x15\n\rmessages_json\x18\x02 \x01(\x0c\"G\n\x11\x42\x61tchRouteRequest\x12\x32\n\x08requests\x18\x01 \x03(\x0b\x32\x13.costsvc.v1.RequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\"C\n\x12\x42\x61tchRouteResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.costsvc.v1.BatchRouteResult\"p\n\x10\x42\x61tchRouteResult\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.RouteResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"?\n\x0f\x43ompleteRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01\"\x9c\x02\n\x10\x43ompleteResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x14\n\x0cmessage_json\x18\x02 \x01(\x0c\x12\x13\n\x0bstop_reason\x18\x03 \x01(\t\x12\x1e\n\x04\x62ill\x18\x04 \x01(\x0b\x32\x10.costsvc.v1.Bill\x12&\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x14.costsvc.v1.Decision\x12/\n\rcache_outcome\x18\x06 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcome\x12\x15\n\rattempt_count\x18\x07 \x01(\x05\x12\x1b\n\x13provider_request_id\x18\x08 \x01(\t\x12\x13\n\x0bresponse_id\x18\t \x01(\t\x12\r\n\x05model\x18\n \x01(\t\"y\n\x15StreamCompleteRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x18.costsvc.v1.StreamFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xce\x01\n\x16StreamCompleteResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.StreamStartedH\x00\x12\x14\n\ntext_delta\x18\x02 \x01(\tH\x00\x12\x35\n\x0fprovider_events\x18\x03 \x01(\x0b\x32\x1a.costsvc.v1.ProviderEventsH\x00\x12\x30\n\tcompleted\x18\x04 \x01(\x0b\x32\x1b.costsvc.v1.StreamCompletedH\x00\x42\x07\n\x05\x65vent\"\x9a\x01\n\rStreamStarted\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.Decision\x12\x13\n\x0bresponse_id\x18\x02 \x01(\t\x12\x1b\n\x13provider_request_id\x18\x03 \x01(\t\x12/\n\rcache_outcome\x18\x04 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcome\"$\n\x0eProviderEvents\x12\x12\n\nevent_json\x18\x01 \x03(\t\"\x82\x01\n\x0fStreamCompleted\x12\x14\n\x0cmessage_json\x18\x01 \x01(\x0c\x12\x13\n\x0bstop_reason\x18\x02 \x01(\t\x12\x1e\n\x04\x62ill\x18\x03 \x01(\x0b\x32\x10.costsvc.v1.Bill\x12\x15\n\rattempt_count\x18\x04 \x01(\x05\x12\r\n\x05model\x18\x05 \x01(\t\"W\n\x0f\x45stimateRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01\x12\x16\n\x0e\x61ll_candidates\x18\x02 \x01(\x08\"h\n\x10\x45stimateResponse\x12,\n\testimates\x18\x01 \x03(\x0b\x32\x19.costsvc.v1.ModelEstimate\x12&\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x14.costsvc.v1.Decision\"\xcd\x02\n\rModelEstimate\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1e\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.Tier\x12,\n\x0cinput_tokens\x18\x03 \x01(\x0b\x32\x16.costsvc.v1.TokenRange\x12-\n\routput_tokens\x18\x04 \x01(\x0b\x32\x16.costsvc.v1.TokenRange\x12,\n\rstandard_cold\x18\x05 \x01(\x0b\x32\x15.costsvc.v1.CostRange\x12,\n\rstandard_warm\x18\x06 \x01(\x0b\x32\x15.costsvc.v1.CostRange\x12)\n\nbatch_cold\x18\x07 \x01(\x0b\x32\x15.costsvc.v1.CostRange\x12)\n\nbatch_warm\x18\x08 \x01(\x0b\x32\x15.costsvc.v1.CostRange\"<\n\nTokenRange\x12\x10\n\x08\x65xpected\x18\x01 \x01(\x03\x12\r\n\x05upper\x18\x02 \x01(\x03\x12\r\n\x05worst\x18\x03 \x01(\x03\"V\n\tCostRange\x12\x19\n\x11\x65xpected_nano_usd\x18\x01 \x01(\x03\x12\x16\n\x0eupper_nano_usd\x18\x02 \x01(\x03\x12\x16\n\x0eworst_nano_usd\x18\x03 \x01(\x03\"R\n\x14\x42\x61tchEstimateRequest\x12:\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.costsvc.v1.EstimateRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\"I\n\x15\x42\x61tchEstimateResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.costsvc.v1.BatchEstimateResult\"v\n\x13\x42\x61tchEstimateResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.costsvc.v1.EstimateResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xd2\x04\n\rRecordRequest\x12(\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$\x12\x19\n\x05model\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1f\n\nusage_json\x18\x03 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x02\x18\x80\x80\x04\x12\x1c\n\x0bstop_reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12!\n\x10refusal_category\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x64\n\x06labels\x18\x08 \x03(\x0b\x32%.costsvc.v1.RecordRequest.LabelsEntryB-\xbaH*\x9a\x01\'\x10\x10\"\x1cr\x1a\x32\x18^[a-z][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01\x12\x30\n\x04task\x18\t \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$\x12+\n\x0f\x63onversation_id\x18\n \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$\x12!\n\x0frequested_model\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12%\n\x13provider_request_id\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0eRecordResponse\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x1e\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.Bill\"\xd7\x02\n\rReportRequest\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x36\n\x0bgranularity\x18\x03 \x01(\x0e\x32\x17.costsvc.v1.GranularityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x08group_by\x18\x04 \x01(\x0e\x32\x13.costsvc.v1.GroupByB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\tlabel_key\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$\x12\x1a\n\tpage_size\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"x\n\x0eReportResponse\x12#\n\x04rows\x18\x01 \x03(\x0b\x32\x15.costsvc.v1.ReportRow\x12(\n\x06totals\x18\x02 \x01(\x0b\x32\x18.costsvc.v1.ReportTotals\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"{\n\tReportRow\x12\x35\n\x11period_start_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x02 \x01(\t\x12(\n\x06totals\x18\x03 \x01(\x0b\x32\x18.costsvc.v1.ReportTotals\"a\n\x0cReportTotals\x12\x12\n\ncall_count\x18\x01 \x01(\x03\x12\x1e\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.Bill\x12\x1d\n\x15\x61verage_cost_nano_usd\x18\x03 \x01(\x03*h\n\x0cStreamFormat\x12\x1d\n\x19STREAM_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12STREAM_FORMAT_TEXT\x10\x01\x12!\n\x1dSTREAM_FORMAT_PROVIDER_EVENTS\x10\x02*l\n\x0bGranularity\x12\x1b\n\x17GRANULARITY_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANULARITY_HOUR\x10\x01\x12\x13\n\x0fGRANULARITY_DAY\x10\x02\x12\x15\n\x11GRANULARITY_MONTH\x10\x03*v\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_MODEL\x10\x01\x12\x11\n\rGROUP_BY_TIER\x10\x02\x12\x12\n\x0eGROUP_BY_LABEL\x10\x03\x12\x16\n\x12GROUP_BY_TECHNIQUE\x10\x04\x32\xd9\x04\n\x0b\x43ostService\x12<\n\x05Route\x12\x18.costsvc.v1.RouteRequest\x1a\x19.costsvc.v1.RouteResponse\x12K\n\nBatchRoute\x12\x1d.costsvc.v1.BatchRouteRequest\x1a\x1e.costsvc.v1.BatchRouteResponse\x12\x45\n\x08\x43omplete\x12\x1b.costsvc.v1.CompleteRequest\x1a\x1c.costsvc.v1.CompleteResponse\x12Y\n\x0eStreamComplete\x12!.costsvc.v1.StreamCompleteRequest\x1a\".costsvc.v1.StreamCompleteResponse0\x01\x12\x45\n\x08\x45stimate\x12\x1b.costsvc.v1.EstimateRequest\x1a\x1c.costsvc.v1.EstimateResponse\x12T\n\rBatchEstimate\x12 .costsvc.v1.BatchEstimateRequest\x1a!.costsvc.v1.BatchEstimateResponse\x12?\n\x06Record\x12\x19.costsvc.v1.RecordRequest\x1a\x1a.costsvc.v1.RecordResponse\x12?\n\x06Report\x12\x19.costsvc.v1.ReportRequest\x1a\x1a.costsvc.v1.ReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ostsvc/v1/cost_service.proto\x12\ncostsvc.v1\x1a\x16\x63ostsvc/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"E\n\x0cRouteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\"f\n\rRouteResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12#\n\rmessages_json\x18\x02 \x01(\x0cR\x0cmessagesJson\"Q\n\x11\x42\x61tchRouteRequest\x12<\n\x08requests\x18\x01 \x03(\x0b\x32\x13.costsvc.v1.RequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x08requests\"L\n\x12\x42\x61tchRouteResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32\x1c.costsvc.v1.BatchRouteResultR\x07results\"\x81\x01\n\x10\x42\x61tchRouteResult\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.RouteResponseH\x00R\x08response\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"H\n\x0f\x43ompleteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\"\x8d\x03\n\x10\x43ompleteResponse\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12!\n\x0cmessage_json\x18\x02 \x01(\x0cR\x0bmessageJson\x12\x1f\n\x0bstop_reason\x18\x03 \x01(\tR\nstopReason\x12$\n\x04\x62ill\x18\x04 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12\x30\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12=\n\rcache_outcome\x18\x06 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12#\n\rattempt_count\x18\x07 \x01(\x05R\x0c\x61ttemptCount\x12.\n\x13provider_request_id\x18\x08 \x01(\tR\x11providerRequestId\x12\x1f\n\x0bresponse_id\x18\t \x01(\tR\nresponseId\x12\x14\n\x05model\x18\n \x01(\tR\x05model\"\x8a\x01\n\x15StreamCompleteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12:\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x18.costsvc.v1.StreamFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\"\xfd\x01\n\x16StreamCompleteResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.StreamStartedH\x00R\x07started\x12\x1f\n\ntext_delta\x18\x02 \x01(\tH\x00R\ttextDelta\x12\x45\n\x0fprovider_events\x18\x03 \x01(\x0b\x32\x1a.costsvc.v1.ProviderEventsH\x00R\x0eproviderEvents\x12;\n\tcompleted\x18\x04 \x01(\x0b\x32\x1b.costsvc.v1.StreamCompletedH\x00R\tcompletedB\x07\n\x05\x65vent\"\xd1\x01\n\rStreamStarted\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12\x1f\n\x0bresponse_id\x18\x02 \x01(\tR\nresponseId\x12.\n\x13provider_request_id\x18\x03 \x01(\tR\x11providerRequestId\x12=\n\rcache_outcome\x18\x04 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\"/\n\x0eProviderEvents\x12\x1d\n\nevent_json\x18\x01 \x03(\tR\teventJson\"\xb6\x01\n\x0fStreamCompleted\x12!\n\x0cmessage_json\x18\x01 \x01(\x0cR\x0bmessageJson\x12\x1f\n\x0bstop_reason\x18\x02 \x01(\tR\nstopReason\x12$\n\x04\x62ill\x18\x03 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12#\n\rattempt_count\x18\x04 \x01(\x05R\x0c\x61ttemptCount\x12\x14\n\x05model\x18\x05 \x01(\tR\x05model\"o\n\x0f\x45stimateRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12%\n\x0e\x61ll_candidates\x18\x02 \x01(\x08R\rallCandidates\"}\n\x10\x45stimateResponse\x12\x37\n\testimates\x18\x01 \x03(\x0b\x32\x19.costsvc.v1.ModelEstimateR\testimates\x12\x30\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\"\xa7\x03\n\rModelEstimate\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12\x39\n\x0cinput_tokens\x18\x03 \x01(\x0b\x32\x16.costsvc.v1.TokenRangeR\x0binputTokens\x12;\n\routput_tokens\x18\x04 \x01(\x0b\x32\x16.costsvc.v1.TokenRangeR\x0coutputTokens\x12:\n\rstandard_cold\x18\x05 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\x0cstandardCold\x12:\n\rstandard_warm\x18\x06 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\x0cstandardWarm\x12\x34\n\nbatch_cold\x18\x07 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\tbatchCold\x12\x34\n\nbatch_warm\x18\x08 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\tbatchWarm\"T\n\nTokenRange\x12\x1a\n\x08\x65xpected\x18\x01 \x01(\x03R\x08\x65xpected\x12\x14\n\x05upper\x18\x02 \x01(\x03R\x05upper\x12\x14\n\x05worst\x18\x03 \x01(\x03R\x05worst\"\x83\x01\n\tCostRange\x12*\n\x11\x65xpected_nano_usd\x18\x01 \x01(\x03R\x0f\x65xpectedNanoUsd\x12$\n\x0eupper_nano_usd\x18\x02 \x01(\x03R\x0cupperNanoUsd\x12$\n\x0eworst_nano_usd\x18\x03 \x01(\x03R\x0cworstNanoUsd\"\\\n\x14\x42\x61tchEstimateRequest\x12\x44\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.costsvc.v1.EstimateRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x08requests\"R\n\x15\x42\x61tchEstimateResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32\x1f.costsvc.v1.BatchEstimateResultR\x07results\"\x87\x01\n\x13\x42\x61tchEstimateResult\x12:\n\x08response\x18\x01 \x01(\x0b\x32\x1c.costsvc.v1.EstimateResponseH\x00R\x08response\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"\xed\x05\n\rRecordRequest\x12\x33\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$R\trequestId\x12 \n\x05model\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x05model\x12*\n\nusage_json\x18\x03 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x02\x18\x80\x80\x04R\tusageJson\x12(\n\x0bstop_reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\nstopReason\x12\x32\n\x10refusal_category\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0frefusalCategory\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12l\n\x06labels\x18\x08 \x03(\x0b\x32%.costsvc.v1.RecordRequest.LabelsEntryB-\xbaH*\x9a\x01\'\x10\x10\"\x1cr\x1a\x32\x18^[a-z][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12\x36\n\x04task\x18\t \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x04task\x12;\n\x0f\x63onversation_id\x18\n \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\x0e\x63onversationId\x12\x31\n\x0frequested_model\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x0erequestedModel\x12\x38\n\x13provider_request_id\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x11providerRequestId\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"Q\n\x0eRecordResponse\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\tR\x07\x65ntryId\x12$\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\"\xa0\x03\n\rReportRequest\x12\x41\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12\x43\n\x0bgranularity\x18\x03 \x01(\x0e\x32\x17.costsvc.v1.GranularityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0bgranularity\x12\x38\n\x08group_by\x18\x04 \x01(\x0e\x32\x13.costsvc.v1.GroupByB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07groupBy\x12?\n\tlabel_key\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x08labelKey\x12$\n\tpage_size\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x95\x01\n\x0eReportResponse\x12)\n\x04rows\x18\x01 \x03(\x0b\x32\x15.costsvc.v1.ReportRowR\x04rows\x12\x30\n\x06totals\x18\x02 \x01(\x0b\x32\x18.costsvc.v1.ReportTotalsR\x06totals\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x9b\x01\n\tReportRow\x12\x46\n\x11period_start_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12\x14\n\x05group\x18\x02 \x01(\tR\x05group\x12\x30\n\x06totals\x18\x03 \x01(\x0b\x32\x18.costsvc.v1.ReportTotalsR\x06totals\"\x86\x01\n\x0cReportTotals\x12\x1d\n\ncall_count\x18\x01 \x01(\x03R\tcallCount\x12$\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12\x31\n\x15\x61verage_cost_nano_usd\x18\x03 \x01(\x03R\x12\x61verageCostNanoUsd*h\n\x0cStreamFormat\x12\x1d\n\x19STREAM_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12STREAM_FORMAT_TEXT\x10\x01\x12!\n\x1dSTREAM_FORMAT_PROVIDER_EVENTS\x10\x02*l\n\x0bGranularity\x12\x1b\n\x17GRANULARITY_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANULARITY_HOUR\x10\x01\x12\x13\n\x0fGRANULARITY_DAY\x10\x02\x12\x15\n\x11GRANULARITY_MONTH\x10\x03*v\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_MODEL\x10\x01\x12\x11\n\rGROUP_BY_TIER\x10\x02\x12\x12\n\x0eGROUP_BY_LABEL\x10\x03\x12\x16\n\x12GROUP_BY_TECHNIQUE\x10\x04\x32\xd9\x04\n\x0b\x43ostService\x12<\n\x05Route\x12\x18.costsvc.v1.RouteRequest\x1a\x19.costsvc.v1.RouteResponse\x12K\n\nBatchRoute\x12\x1d.costsvc.v1.BatchRouteRequest\x1a\x1e.costsvc.v1.BatchRouteResponse\x12\x45\n\x08\x43omplete\x12\x1b.costsvc.v1.CompleteRequest\x1a\x1c.costsvc.v1.CompleteResponse\x12Y\n\x0eStreamComplete\x12!.costsvc.v1.StreamCompleteRequest\x1a\".costsvc.v1.StreamCompleteResponse0\x01\x12\x45\n\x08\x45stimate\x12\x1b.costsvc.v1.EstimateRequest\x1a\x1c.costsvc.v1.EstimateResponse\x12T\n\rBatchEstimate\x12 .costsvc.v1.BatchEstimateRequest\x1a!.costsvc.v1.BatchEstimateResponse\x12?\n\x06Record\x12\x19.costsvc.v1.RecordRequest\x1a\x1a.costsvc.v1.RecordResponse\x12?\n\x06Report\x12\x19.costsvc.v1.ReportRequest\x1a\x1a.costsvc.v1.ReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -85,66 +84,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_REPORTREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_REPORTREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
-  _globals['_STREAMFORMAT']._serialized_start=3883
-  _globals['_STREAMFORMAT']._serialized_end=3987
-  _globals['_GRANULARITY']._serialized_start=3989
-  _globals['_GRANULARITY']._serialized_end=4097
-  _globals['_GROUPBY']._serialized_start=4099
-  _globals['_GROUPBY']._serialized_end=4217
-  _globals['_ROUTEREQUEST']._serialized_start=156
-  _globals['_ROUTEREQUEST']._serialized_end=216
-  _globals['_ROUTERESPONSE']._serialized_start=218
-  _globals['_ROUTERESPONSE']._serialized_end=296
-  _globals['_BATCHROUTEREQUEST']._serialized_start=298
-  _globals['_BATCHROUTEREQUEST']._serialized_end=369
-  _globals['_BATCHROUTERESPONSE']._serialized_start=371
-  _globals['_BATCHROUTERESPONSE']._serialized_end=438
-  _globals['_BATCHROUTERESULT']._serialized_start=440
-  _globals['_BATCHROUTERESULT']._serialized_end=552
-  _globals['_COMPLETEREQUEST']._serialized_start=554
-  _globals['_COMPLETEREQUEST']._serialized_end=617
-  _globals['_COMPLETERESPONSE']._serialized_start=620
-  _globals['_COMPLETERESPONSE']._serialized_end=904
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=906
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1027
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1030
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1236
-  _globals['_STREAMSTARTED']._serialized_start=1239
-  _globals['_STREAMSTARTED']._serialized_end=1393
-  _globals['_PROVIDEREVENTS']._serialized_start=1395
-  _globals['_PROVIDEREVENTS']._serialized_end=1431
-  _globals['_STREAMCOMPLETED']._serialized_start=1434
-  _globals['_STREAMCOMPLETED']._serialized_end=1564
-  _globals['_ESTIMATEREQUEST']._serialized_start=1566
-  _globals['_ESTIMATEREQUEST']._serialized_end=1653
-  _globals['_ESTIMATERESPONSE']._serialized_start=1655
-  _globals['_ESTIMATERESPONSE']._serialized_end=1759
-  _globals['_MODELESTIMATE']._serialized_start=1762
-  _globals['_MODELESTIMATE']._serialized_end=2095
-  _globals['_TOKENRANGE']._serialized_start=2097
-  _globals['_TOKENRANGE']._serialized_end=2157
-  _globals['_COSTRANGE']._serialized_start=2159
-  _globals['_COSTRANGE']._serialized_end=2245
-  _globals['_BATCHESTIMATEREQUEST']._serialized_start=2247
-  _globals['_BATCHESTIMATEREQUEST']._serialized_end=2329
-  _globals['_BATCHESTIMATERESPONSE']._serialized_start=2331
-  _globals['_BATCHESTIMATERESPONSE']._serialized_end=2404
-  _globals['_BATCHESTIMATERESULT']._serialized_start=2406
-  _globals['_BATCHESTIMATERESULT']._serialized_end=2524
-  _globals['_RECORDREQUEST']._serialized_start=2527
-  _globals['_RECORDREQUEST']._serialized_end=3121
-  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_start=3076
-  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_end=3121
-  _globals['_RECORDRESPONSE']._serialized_start=3123
-  _globals['_RECORDRESPONSE']._serialized_end=3189
-  _globals['_REPORTREQUEST']._serialized_start=3192
-  _globals['_REPORTREQUEST']._serialized_end=3535
-  _globals['_REPORTRESPONSE']._serialized_start=3537
-  _globals['_REPORTRESPONSE']._serialized_end=3657
-  _globals['_REPORTROW']._serialized_start=3659
-  _globals['_REPORTROW']._serialized_end=3782
-  _globals['_REPORTTOTALS']._serialized_start=3784
-  _globals['_REPORTTOTALS']._serialized_end=3881
-  _globals['_COSTSERVICE']._serialized_start=4220
-  _globals['_COSTSERVICE']._serialized_end=4821
+  _globals['_STREAMFORMAT']._serialized_start=4815
+  _globals['_STREAMFORMAT']._serialized_end=4919
+  _globals['_GRANULARITY']._serialized_start=4921
+  _globals['_GRANULARITY']._serialized_end=5029
+  _globals['_GROUPBY']._serialized_start=5031
+  _globals['_GROUPBY']._serialized_end=5149
+  _globals['_ROUTEREQUEST']._serialized_start=127
+  _globals['_ROUTEREQUEST']._serialized_end=196
+  _globals['_ROUTERESPONSE']._serialized_start=198
+  _globals['_ROUTERESPONSE']._serialized_end=300
+  _globals['_BATCHROUTEREQUEST']._serialized_start=302
+  _globals['_BATCHROUTEREQUEST']._serialized_end=383
+  _globals['_BATCHROUTERESPONSE']._serialized_start=385
+  _globals['_BATCHROUTERESPONSE']._serialized_end=461
+  _globals['_BATCHROUTERESULT']._serialized_start=464
+  _globals['_BATCHROUTERESULT']._serialized_end=593
+  _globals['_COMPLETEREQUEST']._serialized_start=595
+  _globals['_COMPLETEREQUEST']._serialized_end=667
+  _globals['_COMPLETERESPONSE']._serialized_start=670
+  _globals['_COMPLETERESPONSE']._serialized_end=1067
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=1070
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1208
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1211
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1464
+  _globals['_STREAMSTARTED']._serialized_start=1467
+  _globals['_STREAMSTARTED']._serialized_end=1676
+  _globals['_PROVIDEREVENTS']._serialized_start=1678
+  _globals['_PROVIDEREVENTS']._serialized_end=1725
+  _globals['_STREAMCOMPLETED']._serialized_start=1728
+  _globals['_STREAMCOMPLETED']._serialized_end=1910
+  _globals['_ESTIMATEREQUEST']._serialized_start=1912
+  _globals['_ESTIMATEREQUEST']._serialized_end=2023
+  _globals['_ESTIMATERESPONSE']._serialized_start=2025
+  _globals['_ESTIMATERESPONSE']._serialized_end=2150
+  _globals['_MODELESTIMATE']._serialized_start=2153
+  _globals['_MODELESTIMATE']._serialized_end=2576
+  _globals['_TOKENRANGE']._serialized_start=2578
+  _globals['_TOKENRANGE']._serialized_end=2662
+  _globals['_COSTRANGE']._serialized_start=2665
+  _globals['_COSTRANGE']._serialized_end=2796
+  _globals['_BATCHESTIMATEREQUEST']._serialized_start=2798
+  _globals['_BATCHESTIMATEREQUEST']._serialized_end=2890
+  _globals['_BATCHESTIMATERESPONSE']._serialized_start=2892
+  _globals['_BATCHESTIMATERESPONSE']._serialized_end=2974
+  _globals['_BATCHESTIMATERESULT']._serialized_start=2977
+  _globals['_BATCHESTIMATERESULT']._serialized_end=3112
+  _globals['_RECORDREQUEST']._serialized_start=3115
+  _globals['_RECORDREQUEST']._serialized_end=3864
+  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_start=3807
+  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_end=3864
+  _globals['_RECORDRESPONSE']._serialized_start=3866
+  _globals['_RECORDRESPONSE']._serialized_end=3947
+  _globals['_REPORTREQUEST']._serialized_start=3950
+  _globals['_REPORTREQUEST']._serialized_end=4366
+  _globals['_REPORTRESPONSE']._serialized_start=4369
+  _globals['_REPORTRESPONSE']._serialized_end=4518
+  _globals['_REPORTROW']._serialized_start=4521
+  _globals['_REPORTROW']._serialized_end=4676
+  _globals['_REPORTTOTALS']._serialized_start=4679
+  _globals['_REPORTTOTALS']._serialized_end=4813
+  _globals['_COSTSERVICE']._serialized_start=5152
+  _globals['_COSTSERVICE']._serialized_end=5753
 # @@protoc_insertion_point(module_scope)

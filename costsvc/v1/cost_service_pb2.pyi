@@ -1,4 +1,3 @@
-from costsvc._vendor.buf.validate import validate_pb2 as _validate_pb2
 from costsvc.v1 import types_pb2 as _types_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
