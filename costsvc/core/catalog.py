@@ -9,101 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from costsvc.core.errors import UnknownModel
+from costsvc.core.model import Capabilities, Model, Tokenizer, read_model, read_tokenizer
 from costsvc.core.money import PICO_PER_USD
-from costsvc.core.rates import (
-    CLASSES,
-    Discount,
-    Multipliers,
-    Rates,
-    Schedule,
-    build_schedules,
-    read_period,
-    read_price_row,
-)
+from costsvc.core.rates import CLASSES, Discount, read_period
 from costsvc.core.toml_rows import CatalogError, Row, read_document
 
-__all__ = ["Capabilities", "Catalog", "CatalogError", "Model", "load_catalog"]
+__all__ = ["Capabilities", "Catalog", "CatalogError", "Model", "Tokenizer", "load_catalog"]
 
 SCHEMA = "costsvc/catalog/1"
-_STATUSES = frozenset({"active", "legacy", "deprecated", "retired"})
-_EFFORTS = frozenset({"", "low", "medium", "high", "xhigh", "max"})
-_SAMPLING = frozenset({"any", "default_only"})
-_CONFIDENCE = frozenset({"high", "medium", "low"})
-_BASE = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """What a request may ask of a model; anything else is a 400 from the provider.
-
-    `thinking` lists the accepted values of `thinking.type`; `thinking_off_max_effort` is the highest effort
-    at which thinking can still be turned off ("" = no such limit). `sampling` is "default_only" where any
-    other temperature, top_p or top_k is refused even under API version 2023-06-01, and "any" where that
-    version takes them; version 2026-10-21 refuses them for every model.
-    """
-
-    thinking: tuple[str, ...]
-    thinking_always: bool
-    thinking_off_max_effort: str
-    default_effort: str
-    forced_tool_choice: bool
-    assistant_prefill: bool
-    sampling: str
-    structured_output: bool
-    inference_geo: bool
-    fast: bool
-    fast_before: date | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One model. `token_permille`: how many tokens its tokenizer makes where the oldest makes 1,000."""
-
-    id: str
-    name: str
-    aliases: tuple[str, ...]
-    line: str
-    status: str
-    limited_availability: bool
-    released: date | None
-    deprecated_on: date | None
-    retires_on: date | None
-    replacement: str
-    context_tokens: int
-    max_output_tokens: int
-    max_output_tokens_batch: int
-    min_cacheable_tokens: int
-    tokenizer: str
-    token_permille: int
-    tool_prompt_tokens: int
-    forced_tool_prompt_tokens: int
-    capabilities: Capabilities
-    source: str
-    checked_on: date
-    confidence: str
-    schedules: tuple[Schedule, ...] = field(repr=False)
-
-    def rates(
-        self,
-        at: datetime,
-        *,
-        prompt_tokens: int = 0,
-        batch: bool = False,
-        fast: bool = False,
-        geo_us: bool = False,
-    ) -> Rates:
-        """Return pico-USD a token at an instant (with its zone) for a prompt of that length, all classes."""
-        return self.schedules[batch + 2 * fast + 4 * geo_us].at(at, prompt_tokens)
-
-    def callable_on(self, day: date) -> bool:
-        """Tell whether the provider still answers for this model on that day."""
-        return self.status != "retired" and (self.retires_on is None or day < self.retires_on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +61,14 @@ def load_catalog(
         CatalogError: naming file, table and field.
     """
     documents = [read_document(name, text) for name, text in ((base_name, base_text), *overlays)]
-    rules, tokenizers, model_rows, discount_rows = _merge(documents)
+    rules, tokenizer_rows, model_rows, discount_rows = _merge(documents)
+    tokenizers = {name: read_tokenizer(row) for name, row in tokenizer_rows.items()}
     discounts = _read_discounts(discount_rows, model_rows)
     models = {
-        name: _read_model(row, rules, tokenizers, discounts.get(name, [])) for name, row in model_rows.items()
+        name: read_model(row, rules, tokenizers, discounts.get(name, [])) for name, row in model_rows.items()
     }
     return Catalog(
-        hash=_hash_of(rules, tokenizers.values(), model_rows.values(), discount_rows),
+        hash=_hash_of(rules, tokenizer_rows.values(), model_rows.values(), discount_rows),
         models=models,
         names=_names(models, model_rows),
         web_search_pico_usd=_web_search_pico_usd(rules),
@@ -206,63 +126,6 @@ def _discounted(row: Row, models: Mapping[str, Row]) -> Iterable[str]:
             "models", f"{unknown[0]!r} is no model id" if unknown else "must name a model, or '*'"
         )
     return models if "*" in names else names
-
-
-def _read_model(row: Row, rules: Row, tokenizers: Mapping[str, Row], discounts: Sequence[Discount]) -> Model:
-    capabilities = row.row("capabilities")
-    fast = row.row("fast", {})
-    multipliers = Multipliers(
-        batch=rules.decimal("batch_multiplier"),
-        fast=fast.decimal("multiplier", "1"),
-        geo_us=row.decimal("inference_geo_us_multiplier", "1"),
-    )
-    tool_prompt = row.row("tool_prompt_tokens", rules.row("tool_prompt_tokens_unknown").values)
-    tokenizer = row.text("tokenizer", among=frozenset(tokenizers))
-    max_output_tokens = row.count("max_output_tokens")
-    model = Model(
-        id=row.text("id"),
-        name=row.text("name"),
-        aliases=row.texts("aliases", []),
-        line=row.text("line"),
-        status=row.text("status", among=_STATUSES),
-        limited_availability=row.flag("limited_availability", default=False),
-        released=row.day("released"),
-        deprecated_on=row.day("deprecated_on"),
-        retires_on=row.day("retires_on"),
-        replacement=row.text("replacement", ""),
-        context_tokens=row.count("context_tokens"),
-        max_output_tokens=max_output_tokens,
-        max_output_tokens_batch=row.count("max_output_tokens_batch", max_output_tokens),
-        min_cacheable_tokens=row.count("min_cacheable_tokens"),
-        tokenizer=tokenizer,
-        token_permille=int(tokenizers[tokenizer].decimal("relative_tokens") * _BASE),
-        tool_prompt_tokens=tool_prompt.count("auto"),
-        forced_tool_prompt_tokens=tool_prompt.count("forced", tool_prompt.count("auto")),
-        capabilities=_read_capabilities(capabilities, row, fast),
-        source=row.text("source"),
-        checked_on=row.day("checked_on") or date.min,
-        confidence=row.text("confidence", among=_CONFIDENCE),
-        schedules=build_schedules(row, [*map(read_price_row, row.rows("prices"))], discounts, multipliers),
-    )
-    for read in (row, capabilities, fast, tool_prompt, tokenizers[tokenizer]):
-        read.finish()
-    return model
-
-
-def _read_capabilities(row: Row, model: Row, fast: Row) -> Capabilities:
-    return Capabilities(
-        thinking=row.texts("thinking"),
-        thinking_always=row.flag("thinking_always", default=False),
-        thinking_off_max_effort=row.text("thinking_off_max_effort", "", among=_EFFORTS),
-        default_effort=row.text("default_effort", "", among=_EFFORTS),
-        forced_tool_choice=row.flag("forced_tool_choice"),
-        assistant_prefill=row.flag("assistant_prefill"),
-        sampling=row.text("sampling", among=_SAMPLING),
-        structured_output=row.flag("structured_output"),
-        inference_geo=model.has("inference_geo_us_multiplier"),
-        fast=model.has("fast"),
-        fast_before=fast.day("before"),
-    )
 
 
 def _names(models: Mapping[str, Model], rows: Mapping[str, Row]) -> dict[str, Model]:

@@ -121,7 +121,7 @@ def retokenized(usage: Usage, from_model: Model, to_model: Model) -> Usage:
     sources: public measurements, not a price list). Without it a comparison across generations would call
     a model cheaper by tokens that it does not have. An estimate: for counterfactuals, never for a bill.
     """
-    numerator, denominator = to_model.token_permille, from_model.token_permille
+    numerator, denominator = to_model.tokenizer.relative_permille, from_model.tokenizer.relative_permille
     if numerator == denominator:
         return usage
     return Usage(
