@@ -43,7 +43,9 @@ class EventStream:
 
     async def close(self) -> None:
         """Close the answer; a connection that has been read to its end goes back to the pool."""
-        if self._complete and not self._response.is_closed:
+        if not self._complete:
+            self._failure = self._failure or malformed("closed before message_stop", self._attempt)
+        elif not self._response.is_closed:
             await self._drain()
         await self._response.aclose()
 
