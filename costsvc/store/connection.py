@@ -16,9 +16,10 @@ from hashlib import sha1
 from importlib import resources
 from typing import Any
 
+import hiredis
 from redis import exceptions as driver
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
@@ -48,11 +49,21 @@ class StoreRefused(Exception):
     """The store cannot be used as configured; the message says in one sentence what to do."""
 
 
+class _CPacking:
+    """Packs commands in C, as the driver's blocking half does: a script with 25 arguments in 3 us, not 25."""
+
+    @staticmethod
+    def pack_command(name: str, *args: str | bytes | float) -> list[bytes]:
+        words: tuple[Any, ...] = (*name.split(), *args)  # such as CONFIG GET: two words to the server
+        return [hiredis.pack_command(words)]
+
+
 class _WaitingPool(ConnectionPool):
     """A bounded pool whose callers wait for a connection, as long as their own deadline lasts."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, connection_class: type[AbstractConnection] = Connection, **options: Any) -> None:
+        packing = type(connection_class.__name__, (_CPacking, connection_class), {})
+        super().__init__(connection_class=packing, **options)
         self._free = asyncio.Semaphore(self.max_connections)
 
     async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:

@@ -146,7 +146,7 @@ class EmbeddedValkey:
             )
 
     async def _wait_for_orphan(self, lock: IO[str]) -> None:
-        """Wait until no server of a killed owner runs on the data; ask it to stop, should one run unwatched."""
+        """Wait until no server of a killed owner runs on the data; ask it to stop, should one still run."""
         deadline = monotonic() + ORPHAN_TIMEOUT_S
         while not _locked(lock):
             lock.seek(0)

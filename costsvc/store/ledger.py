@@ -72,14 +72,15 @@ class Ledger:
     async def settle(self, entry: Entry, *, label_keys: Collection[str], once_per: str = "") -> Settled:
         """Append the entry and add it to its rollups, unless its attempt is settled already.
 
-        With `once_per`, a request id, also unless that request of the tenant has an entry of the day of
-        the settlement or the `REMEMBERED_DAYS` before. Repeating it with the same entry is safe.
+        With `once_per`, a request id, also unless that request of the tenant was recorded on the day
+        of the settlement, the `REMEMBERED_DAYS` before it, or the day after. Repeating it is
+        safe.
 
         Raises:
             StoreUnavailable: it may have happened or not; repeat it.
         """
-        hour, day = keys.hour_of(entry.started_at), keys.day_of(entry.started_at)
-        settled_on = entry.settled_at.astimezone(UTC)
+        hour = keys.hour_of(entry.started_at)
+        day = hour[:8]
         script_keys = [
             keys.attempts(day),
             keys.entries(hour),
@@ -89,8 +90,11 @@ class Ledger:
             keys.HOURS,
             keys.DAYS,
         ]
+        settled_on, request = "", ""
         if once_per:
-            script_keys += [keys.requests(keys.day_of(at)) for at in _remembered(settled_on)]
+            days = [keys.day_of(at) for at in _remembered(entry.settled_at)]
+            script_keys += [keys.requests(day) for day in days]
+            settled_on, request = days[0], keys.request_field(entry.tenant, once_per)
         uncapped, capped = _fields(entry, label_keys)
         args: list[str | bytes | int] = [
             entry.attempt_id,
@@ -100,8 +104,8 @@ class Ledger:
             entry.tenant,
             hour,
             day,
-            keys.day_of(settled_on),
-            keys.request_field(entry.tenant, once_per) if once_per else "",
+            settled_on,
+            request,
             DISTINCT_VALUES,
             len(uncapped),
             *uncapped,
@@ -204,7 +208,8 @@ def _fields(entry: Entry, label_keys: Collection[str]) -> tuple[list[str], list[
 
 
 def _remembered(today: datetime) -> list[datetime]:
-    return [today - timedelta(days=days) for days in range(REMEMBERED_DAYS + 1)]
+    """Return today, then the other days to look at; also tomorrow, where a replica's clock may be already."""
+    return [today + timedelta(days=days) for days in (0, 1, *range(-1, -REMEMBERED_DAYS - 1, -1))]
 
 
 def _hours(start: datetime, end: datetime) -> Iterator[datetime]:

@@ -7,12 +7,12 @@
 -- KEYS[3] rollup of the tenant and hour         hash: dimension=value -> packed measures
 -- KEYS[4] distinct values of the day            hash: tenant:dimension -> count, tenant:dimension=value -> 1
 -- KEYS[5] tenants   KEYS[6] hours   KEYS[7] days   sets
--- KEYS[8...] recorded requests, the day of the settlement first, then the days to look back   hashes; may be absent
+-- KEYS[8...] recorded requests, the day of the settlement first, then the other days to look at   hashes; may be absent
 --
 -- ARGV[1] attempt id        ARGV[2] entry id          ARGV[3] the entry, as bytes
 -- ARGV[4] its measures, packed int64, little endian
--- ARGV[5] tenant            ARGV[6] hour              ARGV[7] start day      ARGV[8] day of the settlement
--- ARGV[9] the recorded request's field, or ''
+-- ARGV[5] tenant            ARGV[6] hour              ARGV[7] start day
+-- ARGV[8] day of the settlement, ARGV[9] the recorded request's field; '' without KEYS[8]
 -- ARGV[10] the most distinct values a capped dimension may have in a day
 -- ARGV[11] how many of the fields below are not capped
 -- ARGV[12...] fields, dimension=value
@@ -31,8 +31,9 @@ end
 local tenant = ARGV[5]
 local cap = tonumber(ARGV[10])
 
--- Beyond the cap a value counts as `_other`, so that no caller can grow a report without bound.
-local function capped(field)
+-- Beyond the cap a value counts as `_other`, so that no caller can grow a report without bound. Asked only for a
+-- value without a cell: one with a cell in this hour was let in earlier in the day.
+local function let_in(field)
   local dimension = string.sub(field, 1, string.find(field, '=', 1, true) - 1)
   local seen, counter = tenant .. ':' .. field, tenant .. ':' .. dimension
   if redis.call('HEXISTS', KEYS[4], seen) == 1 then
@@ -52,19 +53,23 @@ local function packing(count)
   return '<' .. string.rep('i8', count)
 end
 
-local fields = {}
-local uncapped = 11 + tonumber(ARGV[11])
-for i = 12, #ARGV do
-  fields[#fields + 1] = i <= uncapped and ARGV[i] or capped(ARGV[i])
+local fields = { unpack(ARGV, 12) }
+local cells = redis.call('HMGET', KEYS[3], unpack(fields))
+for i = tonumber(ARGV[11]) + 1, #fields do
+  if not cells[i] then
+    local field = let_in(fields[i])
+    if field ~= fields[i] then
+      fields[i], cells[i] = field, redis.call('HGET', KEYS[3], field)
+    end
+  end
 end
 
 local count = #ARGV[4] / 8
 local format = packing(count)
 local added = { struct.unpack(format, ARGV[4]) }
-local cells = redis.call('HMGET', KEYS[3], unpack(fields))
 local updates = {}
-for i, cell in ipairs(cells) do
-  local packed = ARGV[4]
+for i, field in ipairs(fields) do
+  local cell, packed = cells[i], ARGV[4]
   if cell then
     local width = #cell / 8
     local sums = { struct.unpack(width == count and format or packing(width), cell) }
@@ -74,7 +79,7 @@ for i, cell in ipairs(cells) do
     end
     packed = struct.pack(#sums == count and format or packing(#sums), unpack(sums))
   end
-  updates[2 * i - 1], updates[2 * i] = fields[i], packed
+  updates[2 * i - 1], updates[2 * i] = field, packed
 end
 redis.call('HSET', KEYS[3], unpack(updates))
 if not cells[1] then
