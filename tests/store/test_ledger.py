@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from costsvc.core.entry import MEASURES, Entry
+from costsvc.core.errors import StoreUnavailable
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
@@ -89,6 +91,13 @@ async def test_a_late_settlement_belongs_to_the_hour_in_which_its_attempt_starte
     assert cell == Cell(datetime(2026, 3, 4, 23, tzinfo=UTC), "small", entry().measures())
 
 
+async def arrive(ledger: Ledger, settlement: Entry) -> Settled:
+    """Repeat a settlement until it is known to have arrived, as its callers do."""
+    while True:
+        with suppress(StoreUnavailable):
+            return await ledger.settle(settlement, label_keys={"team"})
+
+
 async def test_rollups_equal_the_sum_of_entries_under_concurrency_and_repeats(ledger: Ledger) -> None:
     """After concurrent settlements with repeats, every cell is the sum of the entries that belong to it."""
     random = Random(7)
@@ -105,10 +114,9 @@ async def test_rollups_equal_the_sum_of_entries_under_concurrency_and_repeats(le
         )
         for number in range(300)
     ]
-    settled = await asyncio.gather(
-        *(ledger.settle(each, label_keys={"team"}) for each in entries + random.sample(entries, 150))
-    )
-    assert sum(each.duplicate for each in settled) == 150
+    repeats = random.sample(entries, 150)
+    settled = await asyncio.gather(*(arrive(ledger, each) for each in entries + repeats))
+    assert sum(each.duplicate for each in settled) >= len(repeats)
     expected: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
     for each in entries:
         values = {"model": each.answering_model, "tier": each.tier, "label:team": each.labels["team"]}
