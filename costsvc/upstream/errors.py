@@ -93,6 +93,16 @@ def malformed(problem: str, attempt: Attempt) -> ProviderError:
     )
 
 
+def timed_out(attempt: Attempt) -> ProviderError:
+    """Return the error for a stream that our deadline ends: what was generated is billed."""
+    return ProviderError(
+        Failure.TIMED_OUT,
+        message="the deadline passed within the stream",
+        provider_request_id=attempt.provider_request_id,
+        may_have_spent=True,
+    )
+
+
 @contextmanager
 def provider_errors(attempt: Attempt) -> Iterator[None]:
     """Turn what the transport and the deadline raise into ProviderError, by how far the attempt got."""

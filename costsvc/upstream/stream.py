@@ -13,25 +13,30 @@ import httpx2
 from costsvc.core.errors import ProviderError
 from costsvc.ports import ProviderEvent
 from costsvc.upstream.attempt import Attempt
-from costsvc.upstream.errors import interrupted, malformed, provider_errors
+from costsvc.upstream.errors import interrupted, malformed, provider_errors, timed_out
 from costsvc.upstream.sse import Frame, FrameDecoder
 
 _DRAIN_S = 0.05  # how long the end of the body may follow `message_stop`, for the connection to be used again
 
 
 class EventStream:
-    """The events of one answer up to `message_stop`; `deadline` is a time of the event loop's clock."""
+    """The events of one answer up to `message_stop`; `deadline` is a time of the event loop's clock.
+
+    At the deadline the answer is closed, which wakes whoever waits for it: one timer a stream, where a
+    timeout around each read would cost as much as the read.
+    """
 
     def __init__(self, response: httpx2.Response, attempt: Attempt, deadline: float) -> None:
         self.provider_request_id = attempt.provider_request_id
         self._response = response
         self._attempt = attempt
-        self._deadline = deadline
         self._chunks = response.aiter_bytes()
         self._decoder = FrameDecoder()
         self._events: deque[ProviderEvent] = deque()
         self._complete = False
         self._failure: ProviderError | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
 
     def __aiter__(self) -> AsyncIterator[ProviderEvent]:
         return self
@@ -43,6 +48,7 @@ class EventStream:
 
     async def close(self) -> None:
         """Close the answer; a connection that has been read to its end goes back to the pool."""
+        self._timer.cancel()
         if not self._complete:
             self._failure = self._failure or malformed("closed before message_stop", self._attempt)
         elif not self._response.is_closed:
@@ -55,19 +61,17 @@ class EventStream:
             await self.close()
             raise self._failure or StopAsyncIteration
         try:
-            self._accept(await self._read())
+            await self._read()
         except ProviderError as failure:
-            self._failure = failure
+            self._failure = self._failure or failure
 
-    async def _read(self) -> list[Frame]:
-        """Return the next frames, none at times; the end of the body has to come after `message_stop`."""
+    async def _read(self) -> None:
+        """Take the next piece in, which may complete no event; the end of the body must be the message's."""
         with provider_errors(self._attempt):
-            async with asyncio.timeout_at(self._deadline):
-                chunk = await anext(self._chunks, None)
-        if chunk is not None:
-            return self._decoder.feed(chunk)
-        self._failure = malformed("the stream ended before message_stop", self._attempt)
-        return self._decoder.finish()
+            chunk = await anext(self._chunks, None)
+        self._accept(self._decoder.finish() if chunk is None else self._decoder.feed(chunk))
+        if chunk is None and not self._complete:
+            raise malformed("the stream ended before message_stop", self._attempt)
 
     def _accept(self, frames: list[Frame]) -> None:
         for frame in frames:
@@ -77,7 +81,7 @@ class EventStream:
             if event.type != "ping":
                 self._events.append(event)
             if event.type == "message_stop":
-                self._complete, self._failure = True, None
+                self._complete = True
                 return
 
     def _event(self, frame: Frame) -> ProviderEvent:
@@ -91,6 +95,11 @@ class EventStream:
             raise malformed("an event that is no JSON object", self._attempt)
         kind = data.get("type", frame.name)
         return ProviderEvent(kind if isinstance(kind, str) else frame.name, data, raw)
+
+    def _expire(self) -> None:
+        if not self._complete:
+            self._failure = self._failure or timed_out(self._attempt)
+        self._closing = asyncio.ensure_future(self.close())
 
     async def _drain(self) -> None:
         with suppress(ProviderError), provider_errors(self._attempt):
