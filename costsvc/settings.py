@@ -1,0 +1,307 @@
+"""What an operator can set: environment variables, the usual ones also options of `costsvc serve`.
+
+A configuration that cannot work is refused at the start with one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
+
+PREFIX = "COSTSVC_"
+OPTIONS = (
+    "listen",
+    "ops",
+    "data_dir",
+    "redis_url",
+    "upstream",
+    "upstream_url",
+    "policy",
+    "catalog",
+    "allow_unauthenticated",
+)
+"""The settings that are also options of `costsvc serve`, in the order of its help."""
+
+_MB = 1_000_000
+_SIMILAR = 0.85
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class SettingsError(ValueError):
+    """The settings cannot work; the message is one sentence that says what to do."""
+
+
+class Admission(BaseModel):
+    """How much one process takes on at a time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_calls: Count = Field(
+        default=1_000, description="Calls in flight in one process; more are refused unspent."
+    )
+    max_calls_per_tenant: Count = Field(default=500, description="Calls in flight of one tenant.")
+    max_bytes: Count = Field(default=256 * _MB, description="Bytes of requests in flight in one process.")
+    max_bytes_per_tenant: Count = Field(
+        default=128 * _MB, description="Bytes of requests in flight of one tenant."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, checked as a whole; `read_settings` makes it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    listen: str = Field("127.0.0.1:50051", description="Address of the gRPC API.")
+    ops: str = Field("127.0.0.1:8080", description="Address of metrics and probes over HTTP.")
+    data_dir: Path = Field(Path("~/.local/share/costsvc"), description="Where this process keeps its data.")
+    redis_url: str | None = Field(
+        None,
+        repr=False,
+        description="The store: `redis://`, `rediss://` or `unix://`. Without it, a store of its own, in the "
+        "data directory.",
+    )
+    upstream: Literal["anthropic", "simulated"] | None = Field(
+        None,
+        description="The provider: `anthropic` or `simulated`. Without it, the real one if there is a key "
+        "or an upstream URL, else the simulated one.",
+    )
+    upstream_url: str | None = Field(
+        None, repr=False, description="Where the provider's API is, instead of its public address."
+    )
+    policy: Path | None = Field(None, description="Policy file that replaces the bundled one.")
+    catalog: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Catalogue files on top of the bundled one, in order: new rows, discounts. Separated by "
+        "commas in the environment; the option can be repeated.",
+    )
+    allow_unauthenticated: bool = Field(
+        default=False, description="Listen beyond loopback although callers are not authenticated."
+    )
+    max_call_s: Seconds = Field(600, description="The longest that a call may take, in seconds.")
+    drain_s: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds between telling probes that this process stops and refusing calls; 5 behind a "
+        "load balancer that polls them.",
+    )
+    shutdown_grace_s: Seconds | None = Field(
+        None,
+        description="Seconds that running calls get to end at a stop. As long as the longest call when not set.",
+    )
+    admission: Admission = Field(Admission(), description="Limits of what is in flight.")
+    anthropic_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="ANTHROPIC_API_KEY",
+        description="The provider's key. Never printed or logged.",
+    )
+
+    @property
+    def provider(self) -> Literal["anthropic", "simulated"]:
+        """The provider in effect."""
+        if self.upstream is not None:
+            return self.upstream
+        return "anthropic" if self.anthropic_api_key or self.upstream_url else "simulated"
+
+    @property
+    def grace_s(self) -> float:
+        """How long running calls may take to end at a stop."""
+        return self.max_call_s if self.shutdown_grace_s is None else self.shutdown_grace_s
+
+    def shown(self) -> dict[str, Any]:
+        """Return all settings as JSON values, without the key and without credentials inside URLs."""
+        values = self.model_dump(mode="json", exclude={"anthropic_api_key"})
+        urls = {name: _without_credentials(values[name]) for name in ("redis_url", "upstream_url")}
+        return {
+            **values,
+            **urls,
+            "provider": self.provider,
+            "has_api_key": self.anthropic_api_key is not None,
+        }
+
+    @field_validator("listen", "ops")
+    @classmethod
+    def _check_address(cls, address: str) -> str:
+        split_address(address)
+        return address
+
+    @field_validator("data_dir", "policy")
+    @classmethod
+    def _expand(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else None
+
+    @field_validator("catalog", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url and not (urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname):
+            raise SettingsError("must be a URL such as http://127.0.0.1:8787")
+        return url
+
+    @field_validator("anthropic_api_key", mode="before")
+    @classmethod
+    def _strip(cls, key: object) -> object:
+        """Forgive the line end that a key from a file often has; a blank key is none."""
+        return (key.strip() or None) if isinstance(key, str) else key
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.upstream == "simulated" and self.upstream_url:
+            raise SettingsError(
+                "an upstream URL is for the real adapter: leave out --upstream simulated, or the URL"
+            )
+        if self.provider == "anthropic" and not (self.anthropic_api_key or self.upstream_url):
+            raise SettingsError(
+                "the real provider needs a key: set ANTHROPIC_API_KEY, or start with --upstream simulated"
+            )
+        if not (is_loopback(self.listen) or self.allow_unauthenticated):
+            raise SettingsError(
+                f"callers are not authenticated, so {self.listen} would let anyone who reaches it spend: "
+                "listen on a loopback address such as 127.0.0.1:50051, or add --allow-unauthenticated"
+            )
+        return self
+
+
+def read_settings(options: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of the environment, with what was given as options on top (None is not given).
+
+    Raises:
+        SettingsError: a value or a combination that cannot work.
+    """
+    given = {name: value for name, value in (options or {}).items() if value not in (None, ())}
+    _check_names()
+    try:
+        return Settings(**given)
+    except SourceError as error:
+        raise SettingsError(f"the environment cannot be read: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, given)) from None
+
+
+def settings_table() -> str:
+    """Return the settings as a Markdown table: name, option, default, meaning."""
+    rows = ["| environment variable | option | default | meaning |", "|---|---|---|---|"]
+    for path, field in _fields():
+        option = f"`{_option(path[0])}`" if path[0] in OPTIONS else ""
+        rows.append(f"| `{_variable(path)}` | {option} | {_default(field.default)} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of `host:port` or `[ipv6]:port`; port 0 takes a free one.
+
+    Raises:
+        SettingsError: not such an address.
+    """
+    host, colon, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (colon and bare and port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise SettingsError("must be an address such as 127.0.0.1:50051")
+    if ":" in bare and bare == host:
+        raise SettingsError("must have its IPv6 address in brackets, such as [::1]:50051")
+    return bare, int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether only this machine can reach an address; names other than localhost may be anyone's."""
+    host, _ = split_address(address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    path = tuple(str(part) for part in first["loc"])
+    if not path:
+        return message
+    name = _option(path[0]) if path[0] in given else _variable(path)
+    return f"{name} {_lower_first(message.removeprefix('Input '))}"
+
+
+def _check_names() -> None:
+    """Refuse a mistyped name: the setting meant would silently keep its default."""
+    known = [_variable(path) for path, _ in _fields()]
+    for name in sorted(os.environ):
+        if not name.upper().startswith(PREFIX) or name.upper() in known:
+            continue
+        meant = get_close_matches(name.upper()[len(PREFIX) :], [k[len(PREFIX) :] for k in known], 1, _SIMILAR)
+        if meant:
+            raise SettingsError(f"there is no setting {name}: {PREFIX}{meant[0]} is meant, or rename it")
+
+
+def _fields() -> list[tuple[tuple[str, ...], Any]]:
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for name, field in Settings.model_fields.items():
+        if field.annotation is Admission:
+            found += [((name, inner), details) for inner, details in Admission.model_fields.items()]
+        else:
+            found.append(((str(field.validation_alias or name),), field))
+    return found
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    return path[0] if path[0].isupper() else PREFIX + "__".join(path[:2]).upper()
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _default(value: object) -> str:
+    match value:
+        case None | ():
+            return ""
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"{value:_}"
+        case _:
+            return f"`{value}`"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _without_credentials(url: str | None) -> str | None:
+    """Return a URL without user, password and query, any of which may be a secret."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
