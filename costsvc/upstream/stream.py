@@ -34,6 +34,7 @@ class EventStream:
         self._decoder = FrameDecoder()
         self._events: deque[ProviderEvent] = deque()
         self._complete = False
+        self._drained = False
         self._failure: ProviderError | None = None
         self._closing: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
@@ -51,7 +52,8 @@ class EventStream:
         self._timer.cancel()
         if not self._complete:
             self._failure = self._failure or malformed("closed before message_stop", self._attempt)
-        elif not self._response.is_closed:
+        elif not self._drained:
+            self._drained = True
             await self._drain()
         await self._response.aclose()
 
