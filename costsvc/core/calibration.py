@@ -1,4 +1,4 @@
-"""Corrects estimates by what calls really used: a running mean and a running upper quantile a key.
+"""Corrects estimates by what calls really used: a running mean, and the largest of the recent ones, a key.
 
 One mechanism for two questions: how many tokens a prompt has as a multiple of its estimate, and how many
 tokens an answer has. Both are the pair (expected, upper), each with a stated prior until calls are seen.
@@ -6,21 +6,21 @@ tokens an answer has. Both are the pair (expected, upper), each with a stated pr
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-UPPER_QUANTILE = 0.99
-"""What share of calls should stay at or below `upper`."""
+WINDOW_CALLS = 100
+"""`upper` is the largest of this many calls, so about one call in a hundred exceeds it."""
 
 _SLOWEST_MEAN_RATE = 0.05  # the mean follows the last twenty calls or so
 _PRIOR_CALLS = 2  # how many calls the prior mean counts for
-_SLOWEST_STEP, _FIRST_STEP = 0.05, 0.5  # of the mean, for the quantile
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What to expect of the next call, and what it exceeds about once in a hundred."""
+    """What to expect of the next call, and what about one call in a hundred exceeds."""
 
     expected: float
     upper: float
@@ -28,16 +28,17 @@ class Band:
 
 @dataclass(slots=True)
 class _Track:
-    expected: float
-    upper: float
+    band: Band
     observed_count: int = 0
+    recent: array[float] = field(default_factory=lambda: array("d"))
 
 
 class Calibration:
-    """A mean and an upper quantile for each key, learnt call by call; the least recently used key gives way.
+    """A mean and an upper quantile for each key, learnt call by call; the key unused for longest gives way.
 
-    The quantile is a stochastic approximation: it rises by much when exceeded and falls by little otherwise,
-    so that it settles where it is exceeded by 1 % of calls, in constant memory and without sorting.
+    The largest of a hundred calls is the plainest estimate of a 99 % quantile: it rises with the first call
+    that exceeds it, and forgets an outlier after a hundred more. Until the window is full, the prior fades
+    out in proportion.
     """
 
     def __init__(self, prior: Band, *, capacity: int = 10_000) -> None:
@@ -51,22 +52,34 @@ class Calibration:
     def band(self, key: Hashable) -> Band:
         """Return what is known for the key, or the prior."""
         track = self._tracks.get(key)
-        return Band(track.expected, max(track.upper, track.expected)) if track else self._prior
+        return track.band if track else self._prior
 
     def observe(self, key: Hashable, value: float) -> None:
         """Learn from a call: `value` is what `band` tries to foresee, not negative."""
         track = self._track(key)
-        track.observed_count += 1
+        _remember(track, value)
         rate = max(1 / (track.observed_count + _PRIOR_CALLS), _SLOWEST_MEAN_RATE)
-        track.expected += rate * (value - track.expected)
-        step = max(_FIRST_STEP / track.observed_count**0.5, _SLOWEST_STEP) * track.expected
-        track.upper += step * (UPPER_QUANTILE if value > track.upper else UPPER_QUANTILE - 1)
+        expected = track.band.expected + rate * (value - track.band.expected)
+        track.band = Band(expected, max(self._upper(track), expected))
+
+    def _upper(self, track: _Track) -> float:
+        largest = max(track.recent)
+        unknown_share = max(1 - track.observed_count / WINDOW_CALLS, 0.0)
+        return largest + unknown_share * max(self._prior.upper - largest, 0.0)
 
     def _track(self, key: Hashable) -> _Track:
         track = self._tracks.get(key)
         if track is None:
-            track = self._tracks[key] = _Track(self._prior.expected, self._prior.upper)
+            track = self._tracks[key] = _Track(self._prior)
             if len(self._tracks) > self._capacity:
                 self._tracks.popitem(last=False)
         self._tracks.move_to_end(key)
         return track
+
+
+def _remember(track: _Track, value: float) -> None:
+    if len(track.recent) < WINDOW_CALLS:
+        track.recent.append(value)
+    else:
+        track.recent[track.observed_count % WINDOW_CALLS] = value
+    track.observed_count += 1

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from costsvc.core.errors import UnknownModel
@@ -69,8 +70,8 @@ def load_catalog(
     }
     return Catalog(
         hash=_hash_of(rules, tokenizer_rows.values(), model_rows.values(), discount_rows),
-        models=models,
-        names=_names(models, model_rows),
+        models=MappingProxyType(models),
+        names=MappingProxyType(_names(models, model_rows)),
         web_search_pico_usd=_web_search_pico_usd(rules),
     )
 

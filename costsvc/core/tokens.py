@@ -106,7 +106,7 @@ def observe_input(
 def expect_output(
     calibration: Calibration, tenant: str, model: str, task: str, max_tokens: int
 ) -> Expectation:
-    """Return the output tokens to expect, by earlier answers for this tenant, model and task, up to the cap."""
+    """Return the output tokens to expect, by earlier answers to this task, never above the cap."""
     band = calibration.band((tenant, model, task))
     return Expectation(min(round(band.expected), max_tokens), min(int(band.upper) + 1, max_tokens))
 
