@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -24,6 +23,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
+
+from costsvc.addresses import is_loopback, split_address
 
 PREFIX = "COSTSVC_"
 OPTIONS = (
@@ -114,7 +115,7 @@ class Settings(BaseSettings):
     )
     shutdown_grace_s: Seconds | None = Field(
         None,
-        description="Seconds that running calls get to end at a stop. As long as the longest call when not set.",
+        description="Seconds that running calls get to end at a stop. When not set: the longest call.",
     )
     admission: Admission = Field(Admission(), description="Limits of what is in flight.")
     anthropic_api_key: SecretStr | None = Field(
@@ -218,30 +219,6 @@ def settings_table() -> str:
         option = f"`{_option(path[0])}`" if path[0] in OPTIONS else ""
         rows.append(f"| `{_variable(path)}` | {option} | {_default(field.default)} | {field.description} |")
     return "\n".join(rows) + "\n"
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of `host:port` or `[ipv6]:port`; port 0 takes a free one.
-
-    Raises:
-        SettingsError: not such an address.
-    """
-    host, colon, port = address.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not (colon and bare and port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise SettingsError("must be an address such as 127.0.0.1:50051")
-    if ":" in bare and bare == host:
-        raise SettingsError("must have its IPv6 address in brackets, such as [::1]:50051")
-    return bare, int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether only this machine can reach an address; names other than localhost may be anyone's."""
-    host, _ = split_address(address)
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:

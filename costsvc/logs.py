@@ -1,0 +1,64 @@
+"""Structured logs: JSON lines on standard error, readable ones on a terminal.
+
+The edge writes exactly one line an RPC, event `rpc`; anything else is a change of state. A line never holds a
+prompt, a completion or a key: tracebacks are written without the values of variables.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+def configure_logs(*, stream: TextIO | None = None, pretty: bool | None = None, level: str = "info") -> None:
+    """Send everything to a stream (standard error), readable where it is a terminal unless `pretty` says.
+
+    Our own lines do not pass through the standard library's logging, which costs several times as much;
+    what libraries log there comes out the same way, from WARNING on.
+    """
+    out = stream or sys.stderr
+    readable = out.isatty() if pretty is None else pretty
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, *_rendering(readable)],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    _route_libraries(out, shared, readable)
+
+
+def _rendering(readable: bool) -> list[Processor]:
+    if readable:
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [structlog.processors.format_exc_info, _as_json]
+
+
+def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    return _encode(event)
+
+
+def _route_libraries(out: TextIO, shared: list[Processor], readable: bool) -> None:
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(readable)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)

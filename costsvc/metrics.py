@@ -1,0 +1,120 @@
+"""What dashboards and alerts see of one process. No tenant is ever a label: their spend is in reports.
+
+Amounts are floats here, good for a graph and not for a bill. A technique that lost money counts under lost,
+because a counter only rises: what it brought is saved minus lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from costsvc.core.money import NANO_PER_USD
+from costsvc.core.savings import Savings
+from costsvc.core.usage import Usage
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_TECHNIQUES = tuple((f.name, f.name.removesuffix("_nano_usd")) for f in fields(Savings))
+_CLASSES = tuple(
+    (f.name, f.name.removesuffix("_tokens")) for f in fields(Usage) if f.name.endswith("_tokens")
+)
+
+
+class Metrics:
+    """Every metric of this process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series a counter, for no graph here
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._calls = self._counter("calls", "RPCs that ended.", "method", "code")
+        self._seconds = Histogram(
+            "costsvc_call_seconds",
+            "How long RPCs took.",
+            ["method"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._cost = self._counter("cost_usd", "What the provider charged, about.", "model")
+        self._saved = self._counter("saved_usd", "What techniques saved, about.", "technique")
+        self._lost = self._counter("lost_usd", "What techniques lost where they cost more.", "technique")
+        self._tokens = self._counter("tokens", "Tokens by price class.", "model", "class")
+        self._unsettled = self._counter("unsettled_attempts", "Attempts whose bill is unknown.", "reason")
+        self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
+        self._store = self._gauge("store_available", "1 while the store answers, else 0.")
+        self._pending = self._gauge("pending_settlements", "Settlements that the store has not taken yet.")
+        self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+        self._token_children: dict[str, tuple[Counter, tuple[tuple[str, Counter], ...]]] = {}
+
+    def call_began(self) -> None:
+        """Count an RPC as running."""
+        self._in_flight.inc()
+
+    def call_ended(self, method: str, code: str, seconds: float) -> None:
+        """Count an RPC as ended: its method's name, its status code's name, how long it took."""
+        self._in_flight.dec()
+        children = self._children.get((method, code))
+        if children is None:
+            children = self._calls.labels(method, code), self._seconds.labels(method)
+            self._children[method, code] = children
+        calls, duration = children
+        calls.inc()
+        duration.observe(seconds)
+
+    def settled(self, model: str, cost_nano_usd: int, savings: Savings, usage: Usage) -> None:
+        """Add a settled attempt of the answering model."""
+        children = self._token_children.get(model)
+        if children is None:
+            children = self._cost.labels(model), tuple(self._token_counters(model))
+            self._token_children[model] = children
+        cost, tokens = children
+        cost.inc(cost_nano_usd / NANO_PER_USD)
+        for name, counter in tokens:
+            if count := getattr(usage, name):
+                counter.inc(count)
+        self._add_savings(savings)
+
+    def unsettled(self, reason: str) -> None:
+        """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""
+        self._unsettled.labels(reason).inc()
+
+    def store_available(self, available: bool) -> None:
+        """Note whether the store answers."""
+        self._store.set(available)
+
+    def pending_settlements(self, count: int) -> None:
+        """Note how many settlements the store has not taken yet."""
+        self._pending.set(count)
+
+    def text(self) -> bytes:
+        """Return the exposition, of type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+    def _token_counters(self, model: str) -> Iterator[tuple[str, Counter]]:
+        for name, label in _CLASSES:
+            yield name, self._tokens.labels(model, label)
+
+    def _add_savings(self, savings: Savings) -> None:
+        for name, technique in _TECHNIQUES:
+            saved_nano_usd = getattr(savings, name)
+            if saved_nano_usd > 0:
+                self._saved.labels(technique).inc(saved_nano_usd / NANO_PER_USD)
+            elif saved_nano_usd < 0:
+                self._lost.labels(technique).inc(-saved_nano_usd / NANO_PER_USD)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"costsvc_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"costsvc_{name}", meaning, registry=self.registry)
