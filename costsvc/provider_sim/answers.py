@@ -1,13 +1,14 @@
-"""What the simulated model answers: decided by the question alone, so that the same body gets the same text.
+"""What the simulated model answers: decided by the question alone: same body, same text.
 
-Caching, streaming and latency never change an answer. Lengths follow the kind of prompt: a label is a word, an
-extraction a small object, an explanation a page.
+Caching, streaming and latency never change an answer. Lengths follow the kind of prompt: a label is a
+word, an extraction a small object, an explanation a page.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +28,18 @@ _CODE = re.compile(
 )
 _SHORTEN = re.compile(r"\b(summar\w+|translate|rewrite|paraphrase|shorten|tl;dr)\b", re.IGNORECASE)
 _OPTIONS = re.compile(
-    r"(?:one of|into|as|labels?|categories)(?: are)?:?\s+((?:[\w-]+\s*(?:,\s*(?:or|and)?|/|\||\bor\b|\band\b)\s*)+[\w-]+)",
+    r"(?:one of|into|as|labels?|categories)(?: are)?:?\s+"
+    r"((?:[\w-]+\s*(?:,\s*(?:or|and)?|/|\||\bor\b|\band\b)\s*)+[\w-]+)",
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"\s*(?:,\s*(?:or\s|and\s)?|/|\||\bor\b|\band\b)\s*", re.IGNORECASE)
 _WORDS = {"small talk": (12, 40), "code": (90, 260), "explain": (90, 280)}
 _THOUGHT_TOKENS = {"low": 40, "medium": 120, "high": 260, "xhigh": 600, "max": 1200}
-_CODE_SAMPLE = "```python\ndef {a}(items):\n    kept = [item for item in items if item is not None]\n    return sorted(kept)\n```"
+_CODE_SAMPLE = """```python
+def {a}(items):
+    kept = [item for item in items if item is not None]
+    return sorted(kept)
+```"""
 
 
 @dataclass(slots=True)
@@ -58,7 +64,13 @@ def compose(body: dict[str, Any], model: Model, prompt: Prompt) -> Answer:
     dice = Dice(model.id, prompt.user_text, str(prompt.turns))
     kind = _kind(body, prompt)
     thought = _think(body, model, kind, dice)
-    answer = _finish(body, model, prompt, kind, dice, budget - thought)
+    calls = _tool_calls(body, prompt, dice)
+    if budget <= thought:
+        answer = Answer([], "max_tokens", 0)
+    elif calls:
+        answer = _tool_answer(calls, model, budget - thought)
+    else:
+        answer = _text_answer(body, model, _text(body, prompt, kind, dice), budget - thought)
     if thought:
         _put_thinking_first(answer, body, model, dice, min(thought, budget))
     if answer.stop_reason == "max_tokens" and room < limit:
@@ -77,22 +89,22 @@ def _kind(body: dict[str, Any], prompt: Prompt) -> str:
     return "small talk" if len(user) < 40 and "?" not in user else "explain"  # noqa: PLR2004 - a greeting
 
 
-def _finish(body: dict[str, Any], model: Model, prompt: Prompt, kind: str, dice: Dice, budget: int) -> Answer:
-    if budget <= 0:
-        return Answer([], "max_tokens", 0)
-    calls = _tool_calls(body, prompt, dice)
-    if calls:
-        return _tool_answer(calls, model, budget)
-    text = _text(body, prompt, kind, dice)
-    stop = next((s for s in body.get("stop_sequences") or () if s in text), None)
-    if stop is not None:
-        text = text[: min(text.index(s) for s in body["stop_sequences"] if s in text)]
-        stop = next(s for s in body["stop_sequences"] if s in f"{text}{stop}")
+def _text_answer(body: dict[str, Any], model: Model, text: str, budget: int) -> Answer:
+    text, stop = _stopped(text, body.get("stop_sequences") or ())
     size = tokens.count(text, new=model.new_tokenizer)
     if size > budget:
         return Answer([{"type": "text", "text": _cut(text, budget, size)}], "max_tokens", budget)
     reason = "end_turn" if stop is None else "stop_sequence"
     return Answer([{"type": "text", "text": text}] if text else [], reason, size, stop_sequence=stop)
+
+
+def _stopped(text: str, sequences: Iterable[str]) -> tuple[str, str | None]:
+    """Return the text up to the first stop sequence in it, and that sequence."""
+    found = [(text.index(stop), stop) for stop in sequences if stop in text]
+    if not found:
+        return text, None
+    at, stop = min(found)
+    return text[:at], stop
 
 
 def _cut(text: str, budget: int, size: int) -> str:
@@ -178,11 +190,11 @@ def _think(body: dict[str, Any], model: Model, kind: str, dice: Dice) -> int:
     """Return how many tokens the model thinks before it answers; simple questions get none at low effort."""
     thinking = body.get("thinking") or {}
     form = thinking.get("type") or ("adaptive" if model.thinks_unasked else "disabled")
-    forced = (body.get("tool_choice") or {}).get("type") in {"any", "tool"}
+    forced = (body.get("tool_choice") or {}).get("type") in ("any", "tool")
     if form == "disabled" or forced or (form == "between_tools" and not _ends_with_tool_result(body)):
         return 0
     effort = (body.get("output_config") or {}).get("effort") or model.default_effort
-    if form != "enabled" and effort in {"low", "medium"} and kind in {"label", "extract", "small talk"}:
+    if form != "enabled" and effort in ("low", "medium") and kind in ("label", "extract", "small talk"):
         return 0
     typical = _THOUGHT_TOKENS[effort]
     wanted = dice.between(typical // 2, typical * 2)

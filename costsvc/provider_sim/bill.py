@@ -1,9 +1,9 @@
 """The provider's own bill: one line for every call that it charges for, exact to the pico-dollar.
 
-What is billed when: a call is on the bill from the moment its generation begins. A refused request (4xx, 429,
-5xx before generation) never is. A unary call is generated to its end, whether or not the answer can be
-delivered; a stream whose reader goes away is billed for the prompt and for what was generated until then. Such
-lines say `complete: false`.
+What is billed when: a call is on the bill from the moment its generation begins. A refused request (4xx,
+429, 5xx before generation) never is. A unary call is generated to its end, whether or not the answer can be
+delivered; a stream whose reader goes away is billed for the prompt and for what was generated until then.
+Such lines say `complete: false`. Without latency a whole stream is generated before its first byte.
 """
 
 from __future__ import annotations

@@ -82,11 +82,12 @@ def _output_limit(body: dict[str, Any], model: Model, *, batch: bool, betas: str
     if wanted is None:
         return
     limit = model.max_output
-    if batch and BATCH_OUTPUT_BETA in betas and model.geo and model.line not in {"fable", "mythos"}:
+    if batch and BATCH_OUTPUT_BETA in betas and model.geo and model.line not in ("fable", "mythos"):
         limit = BATCH_OUTPUT_LIMIT
     if wanted > limit:
         raise invalid(
-            f"max_tokens: {wanted} > {limit}, which is the maximum allowed number of output tokens for {model.id}"
+            f"max_tokens: {wanted} > {limit}, which is the maximum allowed number of output tokens "
+            f"for {model.id}"
         )
     if wanted == 0:
         _prewarm(body)
@@ -96,9 +97,9 @@ def _prewarm(body: dict[str, Any]) -> None:
     """Refuse what cannot go with max_tokens 0, which only writes the cache."""
     refused = {
         "stream": bool(body.get("stream")),
-        "thinking": (body.get("thinking") or {}).get("type") in {"enabled", "adaptive"},
+        "thinking": (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"),
         "output_config.format": bool((body.get("output_config") or {}).get("format")),
-        "tool_choice": (body.get("tool_choice") or {}).get("type") in {"any", "tool"},
+        "tool_choice": (body.get("tool_choice") or {}).get("type") in ("any", "tool"),
     }
     for name, present in refused.items():
         if present:
@@ -112,14 +113,14 @@ def _thinking(body: dict[str, Any], model: Model) -> None:
     if kind not in model.thinking_types:
         raise invalid(f'thinking.type: "{kind}" is not supported by {model.id}')
     effort = (body.get("output_config") or {}).get("effort") or model.default_effort
-    too_eager = effort in {"xhigh", "max"}
+    too_eager = effort in ("xhigh", "max")
     if too_eager and (kind == "between_tools" or (kind == "disabled" and model.thinking == "high-off")):
         raise invalid(f'thinking.type: "{kind}" needs effort high or lower on {model.id}')
 
 
 def _tool_choice(body: dict[str, Any], model: Model) -> None:
     kind = (body.get("tool_choice") or {}).get("type")
-    if kind not in {"any", "tool"}:
+    if kind not in ("any", "tool"):
         return
     if model.forced_tool_prompt is None:
         raise invalid(f'tool_choice.type: "{kind}" is not supported by {model.id}')
@@ -132,10 +133,10 @@ def _geo_and_speed(body: dict[str, Any], model: Model, now_s: float) -> None:
     if geo is not None:
         if not model.geo:
             raise invalid(f"inference_geo: not supported by {model.id}")
-        if geo not in {"us", "global"}:
+        if geo not in ("us", "global"):
             raise invalid("inference_geo: Input should be 'global' or 'us'")
     speed = body.get("speed")
-    if speed not in {None, "standard", "fast"}:
+    if speed not in (None, "standard", "fast"):
         raise invalid("speed: Input should be 'standard' or 'fast'")
     # Opus 4.6 takes the word and runs, and bills, at standard speed.
     if speed == "fast" and not model.sells_fast(now_s) and model.id != "claude-opus-4-6":

@@ -61,6 +61,9 @@ def not_found(message: str) -> ApiError:
     return ApiError(404, message)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def dumps(value: object) -> bytes:
     """Serialise compactly, text left as it is."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _encode(value).encode("utf-8", "surrogatepass")

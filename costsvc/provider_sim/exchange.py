@@ -81,7 +81,7 @@ class Exchange:
             events[-1:-1] = [events[-2]]
         for i, (frame, tokens) in enumerate(events):
             if i == stop_at and not await self._misbehave(response, frame):
-                return self._cut(response)
+                return await self._end_early(response)
             await self._pace(tokens)
             self._charge(tokens, complete=i == len(events) - 1)
             await response.write(frame)
@@ -116,6 +116,13 @@ class Exchange:
             await response.write(sse.BROKEN)
             return bool(frame)
         return False
+
+    async def _end_early(self, response: web.StreamResponse) -> web.StreamResponse:
+        """End a stream after an error event in good order, after a cut without."""
+        if self.fault is None or self.fault.kind != "error_mid_stream":
+            return self._cut(response)
+        await response.write_eof()
+        return response
 
     async def _ping_for(self, response: web.StreamResponse, seconds: float, every_s: float) -> None:
         """Keep a silent stream open with pings."""

@@ -2,13 +2,16 @@
 
 Kinds, with the fields that they read:
 
-- `error`: any `status` with `type`, `message`, `code`, `retry_after`; `rate_limit` (429), `server_error` (500),
-  `overloaded` (529) and `spend_limit` (429 that waiting does not cure) are the same with the usual values
-- `slow`: `delay_s` before the answer, or after `after_events` events of a stream with a ping every `ping_every_s`
+- `error`: any `status` with `type`, `message`, `code`, `retry_after`; `rate_limit` (429), `server_error`
+  (500), `overloaded` (529) and `spend_limit` (a 429 that waiting does not cure) have the usual values
+- `slow`: `delay_s` before the answer, or after `after_events` events of a stream, with a ping every
+  `ping_every_s`
 - `hang`: silence without end, before the headers, or after `after_events` events of a stream
-- `cut_before_headers`, `cut_after_headers`, `cut_mid_stream` (`after_events`, default 3): the connection closes
+- `cut_before_headers`, `cut_after_headers`, `cut_mid_stream` (`after_events`, default 3): the connection
+  closes
 - `error_mid_stream`: an `error` event after `after_events` events, `type` and `message` as given
-- `refusal`: HTTP 200 with stop_reason refusal, `category` and `explanation`; with `after_events` some text comes first
+- `refusal`: HTTP 200 with stop_reason refusal, `category` and `explanation`; with `after_events` some text
+  comes first
 - `malformed`: HTTP 200 with a body, or after `after_events` an event, that is not JSON
 - `odd_events`: a stream with an event of an unknown type and a second message_delta
 - `item_errored`, `item_expired`: for items of batches
@@ -25,8 +28,20 @@ from typing import Any
 from .errors import OVERLOADED_STATUS, ApiError
 
 KINDS = frozenset(
-    "error slow hang cut_before_headers cut_after_headers cut_mid_stream error_mid_stream refusal malformed "
-    "odd_events item_errored item_expired".split()
+    {
+        "error",
+        "slow",
+        "hang",
+        "cut_before_headers",
+        "cut_after_headers",
+        "cut_mid_stream",
+        "error_mid_stream",
+        "refusal",
+        "malformed",
+        "odd_events",
+        "item_errored",
+        "item_expired",
+    }
 )
 _SHORTHANDS: dict[str, dict[str, Any]] = {
     "rate_limit": {"status": 429, "message": "Number of requests has exceeded your per-minute rate limit."},
@@ -86,7 +101,7 @@ class Fault:
             raise ValueError(f"unknown refusal category {self.category!r}")
 
     def fits(self, subject: Subject) -> bool:
-        """Return whether a call is one that this fault is for; Messages calls are unless `path` says otherwise."""
+        """Return whether a call is one that this fault is for: by default any Messages call."""
         match = self.match
         if subject.path != match.get("path", "/v1/messages"):
             return False

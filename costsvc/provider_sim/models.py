@@ -11,33 +11,33 @@ from .errors import invalid, not_found
 from .rates import RATES
 
 # model | released deprecated retires | context, output limit and cache minimum in tokens | tokenizer
-#   | thinking forms | hidden tool prompt in tokens: auto/none, any/tool (- where 400) | default effort | prefill
+#   | thinking forms | hidden tool prompt in tokens: auto/none, any/tool (- is a 400) | effort
 _CARDS = """
-claude-fable-5-2           2026-11-09 -          -          1000000 128000 512  new always   286 -   high   no
-claude-mythos-5-2          2026-11-09 -          -          1000000 128000 512  new always   286 -   high   no
-claude-fable-5-1           2026-09-01 -          -          1000000 128000 512  new always   286 -   high   no
-claude-mythos-5-1          2026-09-01 -          -          1000000 128000 512  new always   286 -   high   no
-claude-fable-5             2026-06-09 -          -          1000000 128000 512  new always   286 406 high   no
-claude-mythos-5            2026-06-09 -          -          1000000 128000 512  new always   286 406 high   no
-claude-mythos-preview      2026-04-07 2026-06-09 2026-06-30 1000000 128000 2048 new always   286 406 high   no
-claude-opus-5-5            2026-09-22 -          -          1000000 128000 512  new always   286 -   medium no
-claude-opus-5              2026-07-24 -          -          1000000 128000 512  new high-off 286 406 high   no
-claude-opus-4-8            2026-05-28 -          -          1000000 128000 1024 new adaptive 290 410 high   no
-claude-opus-4-7            2026-04-16 -          -          1000000 128000 2048 new adaptive 675 804 high   no
-claude-opus-4-6            2026-02-05 -          -          1000000 128000 4096 old both     497 589 high   no
-claude-opus-4-5-20251101   2025-11-24 -          -          200000  64000  4096 old manual   496 588 high   yes
-claude-opus-4-1-20250805   2025-08-05 2026-06-05 2026-08-05 200000  32000  1024 old manual   346 313 high   yes
-claude-opus-4-20250514     2025-05-22 2026-04-14 2026-06-15 200000  32000  1024 old manual   346 313 high   yes
-claude-sonnet-5-5          2026-09-28 -          -          1000000 128000 512  new between  286 -   high   no
-claude-sonnet-5            2026-06-30 -          -          1000000 128000 1024 new adaptive 354 474 high   no
-claude-sonnet-4-6          2026-02-17 -          -          1000000 128000 1024 old both     497 589 high   no
-claude-sonnet-4-5-20250929 2025-09-29 2026-09-30 2026-11-30 200000  64000  1024 old manual   496 588 high   yes
-claude-sonnet-4-20250514   2025-05-22 2026-04-14 2026-06-15 200000  64000  1024 old manual   346 313 high   yes
-claude-3-7-sonnet-20250219 2025-02-24 2025-10-28 2026-02-19 200000  64000  1024 old manual   346 313 high   yes
-claude-haiku-5-5           2026-10-07 -          -          1000000 128000 512  new default  286 406 medium no
-claude-haiku-4-5-20251001  2025-10-15 -          -          200000  64000  4096 old manual   496 588 high   yes
-claude-3-5-haiku-20241022  2024-10-22 2025-12-19 2026-02-19 200000  8192   2048 old none     264 340 high   yes
-claude-3-haiku-20240307    2024-03-07 2026-02-19 2026-04-20 200000  4096   2048 old none     264 340 high   yes
+claude-fable-5-2           2026-11-09 -          -          1000000 128000 512  new always   286 - high
+claude-mythos-5-2          2026-11-09 -          -          1000000 128000 512  new always   286 - high
+claude-fable-5-1           2026-09-01 -          -          1000000 128000 512  new always   286 - high
+claude-mythos-5-1          2026-09-01 -          -          1000000 128000 512  new always   286 - high
+claude-fable-5             2026-06-09 -          -          1000000 128000 512  new always   286 406 high
+claude-mythos-5            2026-06-09 -          -          1000000 128000 512  new always   286 406 high
+claude-mythos-preview      2026-04-07 2026-06-09 2026-06-30 1000000 128000 2048 new always   286 406 high
+claude-opus-5-5            2026-09-22 -          -          1000000 128000 512  new always   286 - medium
+claude-opus-5              2026-07-24 -          -          1000000 128000 512  new high-off 286 406 high
+claude-opus-4-8            2026-05-28 -          -          1000000 128000 1024 new adaptive 290 410 high
+claude-opus-4-7            2026-04-16 -          -          1000000 128000 2048 new adaptive 675 804 high
+claude-opus-4-6            2026-02-05 -          -          1000000 128000 4096 old both     497 589 high
+claude-opus-4-5-20251101   2025-11-24 -          -          200000  64000  4096 old manual   496 588 high
+claude-opus-4-1-20250805   2025-08-05 2026-06-05 2026-08-05 200000  32000  1024 old manual   346 313 high
+claude-opus-4-20250514     2025-05-22 2026-04-14 2026-06-15 200000  32000  1024 old manual   346 313 high
+claude-sonnet-5-5          2026-09-28 -          -          1000000 128000 512  new between  286 - high
+claude-sonnet-5            2026-06-30 -          -          1000000 128000 1024 new adaptive 354 474 high
+claude-sonnet-4-6          2026-02-17 -          -          1000000 128000 1024 old both     497 589 high
+claude-sonnet-4-5-20250929 2025-09-29 2026-09-30 2026-11-30 200000  64000  1024 old manual   496 588 high
+claude-sonnet-4-20250514   2025-05-22 2026-04-14 2026-06-15 200000  64000  1024 old manual   346 313 high
+claude-3-7-sonnet-20250219 2025-02-24 2025-10-28 2026-02-19 200000  64000  1024 old manual   346 313 high
+claude-haiku-5-5           2026-10-07 -          -          1000000 128000 512  new default  286 406 medium
+claude-haiku-4-5-20251001  2025-10-15 -          -          200000  64000  4096 old manual   496 588 high
+claude-3-5-haiku-20241022  2024-10-22 2025-12-19 2026-02-19 200000  8192   2048 old none     264 340 high
+claude-3-haiku-20240307    2024-03-07 2026-02-19 2026-04-20 200000  4096   2048 old none     264 340 high
 """
 ALIASES = {
     "claude-opus-4-5": "claude-opus-4-5-20251101",
@@ -85,7 +85,6 @@ class Model:
     tool_prompt: int
     forced_tool_prompt: int | None
     default_effort: str
-    prefill: bool
 
     @property
     def line(self) -> str:
@@ -101,6 +100,11 @@ class Model:
     def thinks_unasked(self) -> bool:
         """Whether the model thinks when the request says nothing about it."""
         return self.thinking in _THINKS_UNASKED
+
+    @property
+    def prefill(self) -> bool:
+        """Whether the last message may be the assistant's: Claude 4.5 and earlier."""
+        return self.thinking in {"manual", "none"}
 
     @property
     def geo(self) -> bool:
@@ -126,21 +130,8 @@ def _day(text: str) -> date | None:
 
 
 def _parse(line: str) -> Model:
-    (
-        model,
-        released,
-        deprecated,
-        retires,
-        context,
-        output,
-        minimum,
-        tok,
-        thinking,
-        auto,
-        forced,
-        effort,
-        prefill,
-    ) = line.split()
+    model, released, deprecated, retires, context, output, minimum, tokenizer, *rest = line.split()
+    thinking, auto, forced, effort = rest
     return Model(
         model,
         date.fromisoformat(released),
@@ -149,12 +140,11 @@ def _parse(line: str) -> Model:
         int(context),
         int(output),
         int(minimum),
-        tok == "new",
+        tokenizer == "new",
         thinking,
         int(auto),
         None if forced == "-" else int(forced),
         effort,
-        prefill == "yes",
     )
 
 
@@ -176,7 +166,7 @@ def _midnight(day: date | None) -> str | None:
 def _display_name(model: Model) -> str:
     parts = [part for part in model.id.removeprefix("claude-").split("-") if len(part) < 8]  # noqa: PLR2004 - a date
     numbers = [part for part in parts if part.isdigit()]
-    return f"Claude {model.line.capitalize()} {'.'.join(numbers)}".replace("Mythos ", "Mythos ").strip()
+    return f"Claude {model.line.capitalize()} {'.'.join(numbers)}"
 
 
 def info(model: Model, at_s: float) -> dict[str, Any]:

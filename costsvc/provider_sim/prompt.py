@@ -1,4 +1,4 @@
-"""A request read once: its blocks in prefix order, their tokens, their cache markers, and what the user asks."""
+"""A request read once: its blocks in prefix order, their tokens, their markers, and what the user asks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .models import Model
 TOOLS, SYSTEM, MESSAGES = 0, 1, 2
 MAX_BREAKPOINTS = 4
 TTLS_S = {"5m": 300, "1h": 3600}
-_SEARCH_RESULTS = ("web_search_tool_result", "web_fetch_tool_result")
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ def _block(level: int, role: str, raw: dict[str, Any], new: bool) -> Block:
 def _tools(body: dict[str, Any], model: Model) -> list[Block]:
     """Return the tool definitions; the hidden tool prompt counts with the first."""
     new = model.new_tokenizer
-    forced = (body.get("tool_choice") or {}).get("type") in {"any", "tool"}
+    forced = (body.get("tool_choice") or {}).get("type") in ("any", "tool")
     hidden = model.forced_tool_prompt if forced else model.tool_prompt
     blocks = []
     for tool in body["tools"]:
@@ -140,4 +139,4 @@ def _place_automatic(blocks: list[Block], ttl: str, explicit: int) -> None:
 
 
 def _can_be_marked(block: Block) -> bool:
-    return block.kind not in {"thinking", "redacted_thinking"} and block.raw.get("text") != ""
+    return block.kind not in ("thinking", "redacted_thinking") and block.raw.get("text") != ""

@@ -1,9 +1,10 @@
 """The provider's prompt cache: entries at breakpoints, found again by walking back from a later one.
 
-An entry is a hash over workspace, model, speed, thinking and effort, and every block up to its breakpoint. A
-request reads the longest entry within 20 positions of any of its breakpoints, writes the rest up to its last
-breakpoint, and pays plain input for what follows. An entry can be read once the answer that wrote it has begun,
-and lives for its lifetime from the start of the last request that wrote or read it.
+An entry is a hash over workspace, model, speed, thinking and effort, and every block up to its breakpoint.
+A request reads the longest entry within 20 positions of any of its breakpoints, writes the rest up to its
+last breakpoint, and pays plain input for what follows. An entry can be read once the answer that wrote it
+has begun, and lives for its lifetime from the start of the last request that wrote or read it. A hit also
+refreshes the entries at the marked blocks that it covers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MAX_ENTRIES = 100_000
 
 @dataclass(slots=True)
 class Plan:
-    """What a request reads, and what it writes once its answer begins: hash to (expiry, lifetime) in seconds."""
+    """What a request reads, and what it writes once it begins: hash to (expiry, lifetime) in seconds."""
 
     read: int = 0
     write_5m: int = 0
@@ -127,7 +128,7 @@ def _stable(value: object) -> bytes:
 
 
 def _look_back(blocks: list[Block], mark: int) -> Iterator[int]:
-    """Yield block indexes backwards over 20 positions; a run of tool_use or of tool_result is one position."""
+    """Yield block indexes back over 20 positions; a run of tool_use or of tool_result is one position."""
     positions = 1
     for i in range(mark, -1, -1):
         yield i
@@ -140,7 +141,7 @@ def _look_back(blocks: list[Block], mark: int) -> Iterator[int]:
 def _price_writes(
     plan: Plan, blocks: list[Block], ends: list[tuple[bytes, int]], marks: list[int], now_s: float
 ) -> None:
-    """Charge from the hit to the last 1-hour breakpoint as 1-hour writes, from there to the last as 5-minute ones."""
+    """Charge 1-hour writes from the hit to the last 1-hour breakpoint, 5-minute ones from there on."""
     done = plan.read
     for i in marks:
         digest, size = ends[i]

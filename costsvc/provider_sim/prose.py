@@ -6,11 +6,12 @@ import re
 import zlib
 
 _WORD = re.compile(r"[A-Za-z][a-z]{4,}")
-_STOP = frozenset(
-    "about after again being below could every first given great having might other please really "
-    "right shall should since still their there these thing think those three through under until "
-    "using where which while would write your explain describe answer question".split()
-)
+_STOP_WORDS = """
+about after again being below could every first given great having might other please really right shall
+should since still their there these thing think those three through under until using where which while
+would write your explain describe answer question
+"""
+_STOP = frozenset(_STOP_WORDS.split())
 _SENTENCES = (
     "The short version is that {a} decides most of it, and {b} decides the rest.",
     "Start with {a}, because everything after it depends on that choice.",
@@ -63,7 +64,7 @@ class Dice:
         state = 0x9E3779B9
         for part in parts:
             state = zlib.crc32(part.encode("utf-8", "surrogatepass"), state)
-        self._state = (state << 16 | 0x5EED) & (2**48 - 1)
+        self._state = (state * 0x9E3779B97F4A7C15 >> 8) & (2**48 - 1)
 
     def below(self, limit: int) -> int:
         """Return a number from 0 to limit - 1."""

@@ -1,4 +1,4 @@
-"""The simulated provider without its wire: a request becomes a generation, a generation a line on the bill."""
+"""The provider without its wire: a request becomes a generation, a generation a line on the bill."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from .models import Model
 from .prompt import Prompt, read
 from .rates import Metered
 from .validate import check_shape
-
-_BASE32 = "123456789abcdefghijkmnpqrstuvwxy"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,11 +114,8 @@ class Provider:
     def new_id(self, prefix: str) -> str:
         """Return an identifier of the provider's form, unique in this process."""
         self._ids += 1
-        number, digits = self._ids * 0x9E3779B97F4A7C15 % 2**110, ""
-        for _ in range(22):
-            digits += _BASE32[number & 31]
-            number >>= 5
-        return f"{prefix}_01{digits}"
+        mixed = self._ids * 0x9E3779B97F4A7C15F39CC0605CEDC835 & (2**110 - 1)
+        return f"{prefix}_01{mixed:027x}"
 
     def count(self, body: Any, *, version: str) -> int:
         """Return what count_tokens answers."""
@@ -140,7 +135,11 @@ class Provider:
         prompt = read(body, model)
         models.check_context(model, prompt.token_count)
         terms, geo = _terms(body, model, now_s, batch=batch)
-        plan = self._plan(prompt, body, model, call.workspace, terms, now_s)
+        plan = prompt_cache.Plan()
+        if prompt.marked:
+            speed = "fast" if "fast" in terms else "standard"
+            scope = prompt_cache.scope_of(body, model, call.workspace, speed)
+            plan = self.cache.plan(prompt, scope, model, now_s)
         used = prompt_cache.metered(prompt, plan)
         answer = compose(body, model, prompt)
         used.web_searches = answer.web_searches
@@ -172,21 +171,6 @@ class Provider:
             self.cache.commit(run.plan)
         run.used.output = output_tokens
         self.bill.open(run.line)
-
-    def _plan(
-        self,
-        prompt: Prompt,
-        body: dict[str, Any],
-        model: Model,
-        workspace: str,
-        terms: frozenset[str],
-        now_s: float,
-    ) -> prompt_cache.Plan:
-        if not prompt.marked:
-            return prompt_cache.Plan()
-        speed = "fast" if "fast" in terms else "standard"
-        scope = prompt_cache.scope_of(body, model, workspace, speed)
-        return self.cache.plan(prompt, scope, model, now_s)
 
 
 def _searches(count: int) -> dict[str, int] | None:

@@ -71,6 +71,8 @@ class Routes:
             return await self._dispatch(caller, path)
         except ApiError as error:
             return wire.error_response(error, caller.request_id, caller.headers)
+        except ConnectionError:  # the caller went away in the middle of an answer
+            return web.Response()
 
     async def _dispatch(self, caller: _Caller, path: str) -> web.StreamResponse:
         fixed = self._fixed.get((caller.request.method, path))

@@ -28,7 +28,7 @@ class RunningSim:
 
     @property
     def bill(self) -> Bill:
-        """What was charged so far; batches that are due are charged by `settle_batches` or a look over HTTP."""
+        """What was charged so far; a batch that is due is charged at a look at it, or by `settle_batches`."""
         return self._provider.bill
 
     @property

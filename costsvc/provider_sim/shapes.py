@@ -28,13 +28,12 @@ def value_for(schema: Any, dice: Dice, root: dict[str, Any] | None = None, depth
     root = schema if root is None else root
     if "$ref" in schema:
         return value_for(_resolve(schema["$ref"], root), dice, root, depth + 1)
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][dice.below(len(schema["enum"]))]
-    for key in ("anyOf", "oneOf"):
-        if schema.get(key):
-            return value_for(schema[key][0], dice, root, depth + 1)
+    if "const" in schema or schema.get("enum"):
+        options = [schema["const"]] if "const" in schema else schema["enum"]
+        return options[dice.below(len(options))]
+    choice = schema.get("anyOf") or schema.get("oneOf")
+    if choice:
+        return value_for(choice[0], dice, root, depth + 1)
     if schema.get("allOf"):
         return value_for(_merged(schema["allOf"], root), dice, root, depth + 1)
     return _typed(schema, dice, root, depth)

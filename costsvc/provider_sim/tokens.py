@@ -57,10 +57,9 @@ def count_block(block: dict[str, Any], *, new: bool) -> int:
         return _count_document(block, new=new)
     if kind == "tool_result":
         return MESSAGE_OVERHEAD + _count_content(block.get("content"), new=new)
-    if kind == "thinking":
-        return count(block.get("thinking", ""), new=new)
-    if kind == "redacted_thinking":
-        return len(block.get("data", "")) // 6
+    if kind in {"thinking", "redacted_thinking"}:
+        hidden = len(str(block.get("data") or "")) // 6
+        return hidden + count(str(block.get("thinking") or ""), new=new)
     return count_json({k: v for k, v in block.items() if k not in {"cache_control", "id", "type"}}, new=new)
 
 

@@ -9,10 +9,10 @@ from .errors import ApiError, invalid
 
 MAX_MESSAGES = 100_000
 _MIN_BUDGET_TOKENS = 1024
-_ROLES = {"user", "assistant", "system"}
+_ROLES = ("user", "assistant", "system")
 _TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
-_UNMARKABLE = {"thinking", "redacted_thinking"}
-_SOURCES = {"image": {"base64", "url", "file"}, "document": {"base64", "text", "content", "url", "file"}}
+_UNMARKABLE = ("thinking", "redacted_thinking")
+_SOURCES = {"image": ("base64", "url", "file"), "document": ("base64", "text", "content", "url", "file")}
 _TYPES: dict[str, tuple[type, ...]] = {
     "stream": (bool,),
     "stop_sequences": (list,),
@@ -64,14 +64,12 @@ def _optional_parts(body: dict[str, Any]) -> None:
             if not isinstance(block, dict) or block.get("type") != "text":
                 raise invalid(f"system.{i}: Input tag must be 'text'")
             _block(block, f"system.{i}")
-    if body.get("tools"):
-        _tools(body["tools"])
+    _tools(body.get("tools") or [])
     if body.get("tool_choice"):
         _tool_choice(body)
     if body.get("thinking"):
         _thinking(body)
-    if body.get("cache_control") is not None:
-        _marker(body["cache_control"], "cache_control")
+    _marker(body.get("cache_control"), "cache_control")
     for i, stop in enumerate(body.get("stop_sequences") or ()):
         if not isinstance(stop, str) or not stop.strip():
             raise invalid(f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
@@ -84,32 +82,33 @@ def _tools(tools: list[Any]) -> None:
     for i, tool in enumerate(tools):
         if not isinstance(tool, dict):
             raise invalid(f"tools.{i}: Input should be an object")
+        custom = tool.get("type") in (None, "custom")
         name = tool.get("name")
-        if not isinstance(name, str) or not _TOOL_NAME.match(name):
+        if custom and not (isinstance(name, str) and _TOOL_NAME.match(name)):
             raise invalid(f"tools.{i}.name: String should match pattern '{_TOOL_NAME.pattern}'")
-        if name in names:
+        if isinstance(name, str) and name in names:
             raise invalid("tools: Tool names must be unique.")
-        if tool.get("type", "custom") in {"custom", None} and not isinstance(tool.get("input_schema"), dict):
+        if custom and not isinstance(tool.get("input_schema"), dict):
             raise invalid(f"tools.{i}.custom.input_schema: Field required")
         _marker(tool.get("cache_control"), f"tools.{i}.cache_control")
-        names.add(name)
+        names.add(str(name))
 
 
 def _tool_choice(body: dict[str, Any]) -> None:
     choice = body["tool_choice"]
-    if choice.get("type") not in {"auto", "any", "tool", "none"}:
+    if choice.get("type") not in ("auto", "any", "tool", "none"):
         raise invalid("tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'")
     tools = body.get("tools") or []
     if not tools and choice["type"] != "none":
         raise invalid("tool_choice: tool_choice may only be specified while providing tools")
-    if choice["type"] == "tool" and all(tool["name"] != choice.get("name") for tool in tools):
+    if choice["type"] == "tool" and all(tool.get("name") != choice.get("name") for tool in tools):
         raise invalid(f"tool_choice.name: Tool '{choice.get('name')}' not found in provided tools")
 
 
 def _thinking(body: dict[str, Any]) -> None:
     thinking = body["thinking"]
     kind = thinking.get("type")
-    if kind not in {None, "adaptive", "enabled", "disabled", "between_tools"}:
+    if kind not in (None, "adaptive", "enabled", "disabled", "between_tools"):
         raise invalid(f"thinking: Input tag '{kind}' does not match any of the expected tags")
     if kind != "enabled":
         return
@@ -121,7 +120,7 @@ def _thinking(body: dict[str, Any]) -> None:
 
 
 def _output_config(config: dict[str, Any]) -> None:
-    if config.get("effort") not in {None, "low", "medium", "high", "xhigh", "max"}:
+    if config.get("effort") not in (None, "low", "medium", "high", "xhigh", "max"):
         raise invalid("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
     wanted = config.get("format")
     if wanted is None:
@@ -144,8 +143,6 @@ def _messages(messages: object) -> None:
     waiting: set[str] = set()
     for i, message in enumerate(messages):
         waiting = _message(message, f"messages.{i}", waiting, last=i == len(messages) - 1)
-    if waiting and messages[-1]["role"] == "assistant":
-        return
 
 
 def _message(message: object, path: str, waiting: set[str], *, last: bool) -> set[str]:
@@ -210,5 +207,5 @@ def _marker(marker: object, path: str) -> None:
         return
     if not isinstance(marker, dict) or marker.get("type") != "ephemeral":
         raise invalid(f"{path}.type: Input should be 'ephemeral'")
-    if marker.get("ttl", "5m") not in {"5m", "1h"}:
+    if marker.get("ttl", "5m") not in ("5m", "1h"):
         raise invalid(f"{path}.ttl: Input should be '5m' or '1h'")

@@ -43,7 +43,7 @@ def parse(raw: bytes) -> Any:
 
 
 def check_key(request: web.BaseRequest) -> str:
-    """Return the workspace that the key belongs to; 401 without a key, or with one that says it is invalid."""
+    """Return the workspace of the key; 401 without a key, or with one that says it is invalid."""
     headers = request.headers
     key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ").strip()
     if not key:
