@@ -16,6 +16,7 @@ from . import tokens
 from .models import Model
 from .prompt import Prompt
 from .prose import NAMES, NOUNS, Dice, paragraphs, topics
+from .searches import search
 from .shapes import value_for
 
 _LABEL = re.compile(
@@ -52,6 +53,7 @@ class Answer:
     thinking_tokens: int = 0
     stop_sequence: str | None = None
     web_searches: int = 0
+    late_input_tokens: int = 0  # input of samplings after the first: message_start does not know it yet
 
 
 def compose(body: dict[str, Any], model: Model, prompt: Prompt) -> Answer:
@@ -71,6 +73,9 @@ def compose(body: dict[str, Any], model: Model, prompt: Prompt) -> Answer:
         answer = _tool_answer(calls, model, budget - thought)
     else:
         answer = _text_answer(body, model, _text(body, prompt, kind, dice), budget - thought)
+    if answer.stop_reason == "end_turn":
+        _put_search_first(answer, search(body, prompt, dice), model, prompt)
+        answer.output_tokens = min(answer.output_tokens, budget - thought)
     if thought:
         _put_thinking_first(answer, body, model, dice, min(thought, budget))
     if answer.stop_reason == "max_tokens" and room < limit:
@@ -146,7 +151,7 @@ def _label(prompt: Prompt, dice: Dice) -> str:
 
 def _tool_calls(body: dict[str, Any], prompt: Prompt, dice: Dice) -> list[dict[str, Any]]:
     """Return the tool_use blocks: the forced tool, or each tool that the last user turn mentions."""
-    offered = [tool for tool in body.get("tools") or () if tool.get("type", "custom") in {"custom", None}]
+    offered = [tool for tool in body.get("tools") or () if tool.get("type") in {"custom", None}]
     choice = body.get("tool_choice") or {"type": "auto"}
     if not offered or choice["type"] == "none":
         return []
@@ -199,6 +204,17 @@ def _think(body: dict[str, Any], model: Model, kind: str, dice: Dice) -> int:
     typical = _THOUGHT_TOKENS[effort]
     wanted = dice.between(typical // 2, typical * 2)
     return min(wanted, thinking["budget_tokens"]) if form == "enabled" else wanted
+
+
+def _put_search_first(answer: Answer, found: list[dict[str, Any]], model: Model, prompt: Prompt) -> None:
+    """Answer after a search: the prompt and what was found are read in a second sampling."""
+    if not found:
+        return
+    query, result = found
+    answer.content[:0] = found
+    answer.web_searches = 1
+    answer.output_tokens += tokens.count_json(query["input"], new=model.new_tokenizer)
+    answer.late_input_tokens = prompt.token_count + tokens.count_block(result, new=model.new_tokenizer)
 
 
 def _put_thinking_first(answer: Answer, body: dict[str, Any], model: Model, dice: Dice, thought: int) -> None:

@@ -109,7 +109,7 @@ class Fault:
         if text is not None and str(text).encode() not in subject.raw:
             return False
         return all(
-            match.get(key) in {None, getattr(subject, key)}
+            match.get(key) in (None, getattr(subject, key))
             for key in ("model", "attempt", "stream", "custom_id")
         )
 

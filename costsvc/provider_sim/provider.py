@@ -143,6 +143,7 @@ class Provider:
         used = prompt_cache.metered(prompt, plan)
         answer = compose(body, model, prompt)
         used.web_searches = answer.web_searches
+        used.input += answer.late_input_tokens
         used.thinking = answer.thinking_tokens
         message_id = self.new_id("msg")
         line = Line(
@@ -197,6 +198,8 @@ def _refuse(run: Run, fault: Fault) -> None:
         "category": fault.category,
         "explanation": fault.explanation or "This request was declined.",
     }
+    run.used.input -= run.answer.late_input_tokens
+    run.used.web_searches = 0
     kept = run.answer.output_tokens // 3 if fault.after_events else 0
     text = next((block["text"] for block in run.answer.content if block["type"] == "text"), "")
     content = [{"type": "text", "text": text[: max(1, len(text) // 3)]}] if kept and text else []

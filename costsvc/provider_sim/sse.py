@@ -78,6 +78,7 @@ def _opening(run: Run, sent: int) -> dict[str, Any]:
     message = run.message()
     usage = message["usage"]
     usage["output_tokens"] = sent
+    usage["input_tokens"] -= run.answer.late_input_tokens
     usage.pop("output_tokens_details", None)
     usage["server_tool_use"] = None
     return {**message, "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
@@ -103,7 +104,7 @@ def _closing(run: Run) -> dict[str, Any]:
 def _size(block: dict[str, Any]) -> int:
     if block["type"] == "text":
         return len(block["text"])
-    return len(json.dumps(block["input"], ensure_ascii=False)) if block["type"] == "tool_use" else 0
+    return len(json.dumps(block["input"], ensure_ascii=False)) if "input" in block else 0
 
 
 def _empty(block: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def count_json(value: object, *, new: bool) -> int:
 
 def count_block(block: dict[str, Any], *, new: bool) -> int:
     """Return the tokens of one content block of any type."""
-    kind = block.get("type")
+    kind = str(block.get("type"))
     if kind == "text":
         return count(str(block.get("text") or ""), new=new)
     if kind == "image":

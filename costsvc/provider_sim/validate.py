@@ -84,6 +84,8 @@ def _tools(tools: list[Any]) -> None:
             raise invalid(f"tools.{i}: Input should be an object")
         custom = tool.get("type") in (None, "custom")
         name = tool.get("name")
+        if not isinstance(tool.get("type"), str | None):
+            raise invalid(f"tools.{i}.type: Input should be a valid string")
         if custom and not (isinstance(name, str) and _TOOL_NAME.match(name)):
             raise invalid(f"tools.{i}.name: String should match pattern '{_TOOL_NAME.pattern}'")
         if isinstance(name, str) and name in names:

@@ -100,3 +100,20 @@ async def test_a_reader_that_leaves_pays_for_what_was_generated(
     assert 1 <= line.used.output < whole
     assert not line.complete
     assert line.pico_usd == line.used.input * 3_000_000 + line.used.output * 15_000_000
+
+
+async def test_a_web_search_is_charged_apart(http: aiohttp.ClientSession, sim: RunningSim) -> None:
+    """Input is the sum over internal samplings, known at the end; the search has its own fee."""
+    seen = await events(
+        http,
+        messages=[{"role": "user", "content": "What is the latest news about bicycles?"}],
+        tools=[{"type": "web_search_20260209", "name": "web_search"}],
+    )
+    blocks = [e["content_block"]["type"] for e in seen if e["type"] == "content_block_start"]
+    first, last = seen[0]["message"]["usage"], seen[-2]["usage"]
+    (line,) = sim.bill.lines()
+    assert blocks == ["server_tool_use", "web_search_tool_result", "text"]
+    assert last["input_tokens"] > 2 * first["input_tokens"]
+    assert last["server_tool_use"]["web_search_requests"] == 1
+    tokens_pico = last["input_tokens"] * 3_000_000 + last["output_tokens"] * 15_000_000
+    assert line.pico_usd == tokens_pico + 10**10
