@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar, cast
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from costsvc.v1.cost_service_pb2_grpc import CostServiceStub
 from costsvc.v1.error_reason_pb2 import ERROR_REASON_UNSPECIFIED, ErrorReason
@@ -117,7 +117,7 @@ def error_info(error: grpc.aio.AioRpcError) -> ErrorInfo | None:
 
 
 def error_reason(error: grpc.aio.AioRpcError) -> int:
-    """Return why a call failed, a value of ErrorReason; its UNSPECIFIED where the service did not say or is newer."""
+    """Return a value of ErrorReason, its UNSPECIFIED where the service does not say or is newer than this."""
     info = error_info(error)
     try:
         return ErrorReason.Value(f"ERROR_REASON_{info.reason}") if info else ERROR_REASON_UNSPECIFIED

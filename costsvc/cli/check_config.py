@@ -1,0 +1,77 @@
+"""`costsvc check-config`: the operator's files, checked and printed as they take effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from costsvc.cli.refusal import Refusal
+from costsvc.cli.text import table
+from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.catalog import Catalog, CatalogError
+from costsvc.core.policy import Policy
+
+_COLUMNS = {
+    "model": "model",
+    "status": "status",
+    "from": "from",
+    "prompt_tokens_over": "prompt over",
+    "input": "input",
+    "cache_write_5m": "write 5m",
+    "cache_write_1h": "write 1h",
+    "cache_read": "read",
+    "output": "output",
+    "checked_on": "checked",
+}
+
+
+@click.command()
+@click.option("--policy", type=click.Path(path_type=Path), help="A policy file instead of the bundled one.")
+@click.option(
+    "--catalog",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A file on top of the bundled catalogue. Repeatable.",
+)
+def check_config(*, policy: Path | None, catalog: tuple[Path, ...]) -> None:
+    """Check the catalogue and the policy, and print what is in force with them."""
+    try:
+        known = load_catalog_files(catalog)
+        chosen = load_policy_file(policy, known)
+    except CatalogError as error:
+        raise Refusal(str(error)) from error
+    click.echo(f"{_describe_catalog(known)}\n\n{_describe_policy(chosen)}")
+
+
+def _describe_catalog(catalog: Catalog) -> str:
+    rows = [[row[column] for column in _COLUMNS] for row in catalog.table()]
+    prices = table(tuple(_COLUMNS.values()), rows, left=3)
+    return f"catalogue {catalog.hash}, standard prices in USD per million tokens\n\n{prices}"
+
+
+def _describe_policy(policy: Policy) -> str:
+    tiers = table(
+        ("tier", "models"), [(t.label, ", ".join(names)) for t, names in policy.tiers.items()], left=2
+    )
+    tasks = table(
+        ("task", "tier", "max tokens"),
+        [(name, task.tier.label, str(policy.max_tokens(name))) for name, task in policy.tasks.items()],
+        left=2,
+    )
+    marked, labels = (", ".join(sorted(s)) or "none" for s in (policy.marked_tasks, policy.report_labels))
+    return "\n".join(
+        (
+            f"policy {policy.hash}",
+            "",
+            f"baseline       {policy.baseline_model}",
+            f"otherwise      {policy.default_tier.label}, {policy.default_max_tokens} tokens",
+            f"sampling       {policy.sampling.value}",
+            f"breakpoints    {policy.mark_system.value}; tasks: {marked}",
+            f"report labels  {labels}",
+            "",
+            tiers,
+            "",
+            tasks,
+        )
+    )

@@ -1,0 +1,83 @@
+"""`costsvc complete`: the answer on standard output, its bill on standard error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from costsvc.cli.refusal import CALL_FAILED, Refusal
+from costsvc.cli.remote import as_json_text, build_request, call, request_options, service_options
+from costsvc.cli.text import percent, techniques
+from costsvc.client import Client
+from costsvc.core.money import format_usd
+from costsvc.v1 import (
+    Bill,
+    CompleteRequest,
+    CompleteResponse,
+    Request,
+    StreamCompleted,
+    StreamCompleteRequest,
+    StreamCompleteResponse,
+)
+
+
+@click.command()
+@request_options
+@click.option("--stream", is_flag=True, help="Print the answer as it is written.")
+@service_options
+def complete(*, stream: bool, target: str, tenant: str, as_json: bool, **parts: Any) -> None:
+    """Answer TEXT. The answer goes to standard output, what it cost to standard error."""
+    request = build_request(**parts)
+    if stream:
+        call(target, tenant, lambda client: _stream(client, request, as_json=as_json))
+        return
+    response = call(target, tenant, lambda client: _complete(client, request))
+    if as_json:
+        click.echo(as_json_text(response))
+        return
+    click.echo(response.text)
+    click.echo(_summary(response.model, response.stop_reason, response.bill), err=True)
+
+
+async def _complete(client: Client, request: Request) -> CompleteResponse:
+    return await client.Complete(CompleteRequest(request=request))
+
+
+async def _stream(client: Client, request: Request, *, as_json: bool) -> None:
+    completed: StreamCompleted | None = None
+    async for event in client.StreamComplete(StreamCompleteRequest(request=request)):
+        if event.WhichOneof("event") == "completed":
+            completed = event.completed
+        _print(event, as_json=as_json)
+    if completed is None:
+        raise Refusal("the stream ended without its bill", CALL_FAILED)
+    if not as_json:
+        click.echo()
+        click.echo(_summary(completed.model, completed.stop_reason, completed.bill), err=True)
+
+
+def _print(event: StreamCompleteResponse, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(as_json_text(event, indent=None))
+    elif event.WhichOneof("event") == "text_delta":
+        click.echo(event.text_delta, nl=False)
+
+
+def _summary(model: str, stop_reason: str, bill: Bill) -> str:
+    """Return one line: who answered, with how many tokens, for how much, and what that saved."""
+    usage, total_nano_usd = bill.usage, bill.savings.total_nano_usd
+    prompt_tokens = (
+        usage.input_tokens
+        + usage.cache_write_5m_tokens
+        + usage.cache_write_1h_tokens
+        + usage.cache_read_tokens
+    )
+    cached = f" ({usage.cache_read_tokens:,} from the prompt cache)" if usage.cache_read_tokens else ""
+    by = techniques(bill.savings)
+    return (
+        f"{model} | {stop_reason} | {prompt_tokens:,} tokens in{cached}, {usage.output_tokens:,} out"
+        f" | cost {format_usd(bill.cost_nano_usd)} | baseline {format_usd(bill.baseline_nano_usd)}"
+        f" | saved {format_usd(total_nano_usd)}, {percent(total_nano_usd, bill.baseline_nano_usd)}"
+        + (f" ({by})" if by else "")
+    )
