@@ -120,3 +120,4 @@ class ProviderError(CostsvcError):
         self.provider_request_id = provider_request_id
         self.retry_after_s = retry_after_s
         self.may_have_spent = may_have_spent
+        self.attempt_id = ""  # filled in by whoever made the attempt

@@ -42,7 +42,6 @@ class ModelRequest:
     """
 
     members: Mapping[str, Member]
-    size_bytes: int
     request_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     task: str = ""

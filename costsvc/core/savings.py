@@ -8,7 +8,13 @@ technique that lost money shows a negative part.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from datetime import datetime
+
+from costsvc.core.catalog import Catalog
+from costsvc.core.money import ceil_nano
+from costsvc.core.pricing import bill, price, retokenized, uncached
+from costsvc.core.usage import Reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,4 +31,63 @@ class Savings:
     @property
     def total_nano_usd(self) -> int:
         """Baseline minus actual."""
-        return sum(astuple(self))
+        return (
+            self.routing_nano_usd
+            + self.token_reduction_nano_usd
+            + self.caller_nano_usd
+            + self.prompt_cache_nano_usd
+            + self.batch_nano_usd
+            + self.response_cache_nano_usd
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a call cost, what it would have cost, and where the difference came from."""
+
+    cost_nano_usd: int
+    baseline_nano_usd: int
+    savings: Savings
+
+
+def account(
+    catalog: Catalog, reported: Reported, *, baseline_model: str, marked_by_us: bool, at: datetime
+) -> Account:
+    """Walk the chain for one answered call.
+
+    The baseline is the same text on the baseline model at standard price, nothing cached. Prompt-cache
+    savings go to costsvc where it placed the breakpoints (`marked_by_us`), else to the caller. An answer that
+    is not billed has no baseline either: it would have been free there too.
+
+    Raises:
+        UnknownModel: a model that is not in the catalogue.
+    """
+    if not reported.billed:
+        return Account(cost_nano_usd=0, baseline_nano_usd=0, savings=Savings())
+    geo_us, fast = reported.inference_geo == "us", reported.speed == "fast"
+    answering, baseline = catalog.resolve(reported.model), catalog.resolve(baseline_model)
+    plain_pico_usd = sum(
+        price(catalog, model, uncached(usage), at=at, fast=fast, geo_us=geo_us).pico_usd
+        for model, usage in reported.parts
+    )
+    baseline_pico_usd = plain_pico_usd
+    if baseline is not answering:
+        same_text = retokenized(uncached(reported.totals), answering, baseline)
+        baseline_pico_usd = price(catalog, baseline.id, same_text, at=at, fast=fast, geo_us=geo_us).pico_usd
+    cached_pico_usd = sum(
+        price(catalog, model, usage, at=at, fast=fast, geo_us=geo_us).pico_usd
+        for model, usage in reported.parts
+    )
+    paid_pico_usd = bill(catalog, reported, at=at).pico_usd
+    steps = [ceil_nano(p) for p in (baseline_pico_usd, plain_pico_usd, cached_pico_usd, paid_pico_usd)]
+    caching_nano_usd = steps[1] - steps[2]
+    return Account(
+        cost_nano_usd=steps[3],
+        baseline_nano_usd=steps[0],
+        savings=Savings(
+            routing_nano_usd=steps[0] - steps[1],
+            caller_nano_usd=0 if marked_by_us else caching_nano_usd,
+            prompt_cache_nano_usd=caching_nano_usd if marked_by_us else 0,
+            batch_nano_usd=steps[2] - steps[3],
+        ),
+    )

@@ -43,10 +43,12 @@ GROUP_BY_LABEL: GroupBy
 GROUP_BY_TECHNIQUE: GroupBy
 
 class RouteRequest(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "include_body")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_BODY_FIELD_NUMBER: _ClassVar[int]
     request: _types_pb2.Request
-    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ...) -> None: ...
+    include_body: bool
+    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., include_body: bool = ...) -> None: ...
 
 class RouteResponse(_message.Message):
     __slots__ = ("decision", "messages_json")
@@ -59,8 +61,8 @@ class RouteResponse(_message.Message):
 class BatchRouteRequest(_message.Message):
     __slots__ = ("requests",)
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
-    requests: _containers.RepeatedCompositeFieldContainer[_types_pb2.Request]
-    def __init__(self, requests: _Optional[_Iterable[_Union[_types_pb2.Request, _Mapping]]] = ...) -> None: ...
+    requests: _containers.RepeatedCompositeFieldContainer[RouteRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[RouteRequest, _Mapping]]] = ...) -> None: ...
 
 class BatchRouteResponse(_message.Message):
     __slots__ = ("results",)

@@ -1,0 +1,165 @@
+"""One attempt at the provider, from its plan to its entry in the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from costsvc.app.plan import Plan
+from costsvc.core.catalog import Catalog
+from costsvc.core.entry import Entry
+from costsvc.core.errors import Failure, ProviderError, UnknownModel
+from costsvc.core.savings import Account, account
+from costsvc.core.usage import MalformedUsage, Reported, read_usage
+from costsvc.ports import UpstreamRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls, and until when (monotonic seconds) an answer is of use."""
+
+    tenant: str
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A plan on its way to the provider. `attempt_id` is what the provider's bill can be joined on."""
+
+    response_id: str
+    attempt_id: str
+    tenant: str
+    plan: Plan
+    started_at: datetime
+    started_s: float  # monotonic
+    timeout_s: float
+
+    def upstream_request(self, *, stream: bool) -> UpstreamRequest:
+        """Return what goes over the wire."""
+        return UpstreamRequest(
+            attempt_id=self.attempt_id,
+            body=self.plan.body(stream=stream),
+            timeout_s=self.timeout_s,
+            headers=self.plan.headers,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A complete answer with its bill."""
+
+    attempt: Attempt
+    message: Mapping[str, Any]
+    message_json: bytes
+    provider_request_id: str
+    reported: Reported
+    account: Account
+    attempt_count: int = 1
+
+    @property
+    def text(self) -> str:
+        """The answer's text blocks, joined."""
+        blocks = self.message.get("content") or ()
+        return "".join(block["text"] for block in blocks if block.get("type") == "text")
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the model stopped, in the provider's words."""
+        return self.message.get("stop_reason") or ""
+
+    @property
+    def model(self) -> str:
+        """The model that answered, as the provider names it."""
+        return self.message.get("model") or self.attempt.plan.decision.model.id
+
+
+def complete(
+    attempt: Attempt,
+    message: Mapping[str, Any],
+    message_json: bytes,
+    provider_request_id: str,
+    catalog: Catalog,
+) -> Completed:
+    """Account for an answer.
+
+    Raises:
+        ProviderError: MALFORMED, its usage cannot be read.
+    """
+    decision = attempt.plan.decision
+    try:
+        reported = read_usage(
+            message.get("usage") or {},
+            model=_answering_model(message, decision.model.id, catalog),
+            stop_reason=message.get("stop_reason"),
+            stop_details=message.get("stop_details"),
+        )
+        accounted = account(
+            catalog,
+            reported,
+            baseline_model=decision.baseline.id,
+            marked_by_us=attempt.plan.breakpoint is not None,
+            at=attempt.started_at,
+        )
+    except (MalformedUsage, UnknownModel) as error:
+        raise ProviderError(
+            Failure.MALFORMED,
+            http_status=200,
+            message=f"the answer cannot be priced: {error}",
+            provider_request_id=provider_request_id,
+            may_have_spent=True,
+        ) from error
+    return Completed(
+        attempt=attempt,
+        message=message,
+        message_json=message_json,
+        provider_request_id=provider_request_id,
+        reported=reported,
+        account=accounted,
+    )
+
+
+def entry_of(
+    completed: Completed, catalog: Catalog, *, settled_at: datetime, first_byte_ms: int, total_ms: int
+) -> Entry:
+    """Return the ledger's entry for an answer."""
+    attempt, reported, accounted = completed.attempt, completed.reported, completed.account
+    request, decision = attempt.plan.request, attempt.plan.decision
+    return Entry(
+        entry_id=attempt.attempt_id,
+        attempt_id=attempt.attempt_id,
+        response_id=attempt.response_id,
+        request_id=request.request_id,
+        provider_request_id=completed.provider_request_id,
+        tenant=attempt.tenant,
+        labels=request.labels,
+        task=request.task,
+        conversation_id=request.conversation_id,
+        requested_model=request.model or "auto",
+        answering_model=catalog.resolve(reported.model).id,
+        baseline_model=decision.baseline.id,
+        tier=decision.tier.label if decision.tier else "",
+        inference_geo=reported.inference_geo,
+        speed=reported.speed,
+        service_tier=reported.service_tier,
+        stop_reason=completed.stop_reason,
+        raw_usage_json=json.dumps(completed.message.get("usage"), separators=(",", ":")),
+        usage=reported.totals,
+        cost_nano_usd=accounted.cost_nano_usd,
+        baseline_nano_usd=accounted.baseline_nano_usd,
+        savings=accounted.savings,
+        catalog_hash=catalog.hash,
+        cache_outcome="bypassed" if request.bypass_cache else "disabled",
+        started_at=attempt.started_at,
+        settled_at=settled_at,
+        first_byte_ms=first_byte_ms,
+        total_ms=total_ms,
+    )
+
+
+def _answering_model(message: Mapping[str, Any], asked: str, catalog: Catalog) -> str:
+    """Return the model to price by: the one that answered; a name nobody knows is priced as the one asked."""
+    name = message.get("model")
+    return name if isinstance(name, str) and name in catalog.names else asked

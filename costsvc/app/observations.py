@@ -1,0 +1,37 @@
+"""What this process has learned from real usage, per tenant, model and task: prompt and answer lengths."""
+
+from __future__ import annotations
+
+from costsvc.core.calibration import Calibration
+from costsvc.core.tokens import (
+    INPUT_PRIOR,
+    OUTPUT_PRIOR,
+    Expectation,
+    TokenEstimate,
+    calibrate_input,
+    expect_output,
+    observe_input,
+    observe_output,
+)
+from costsvc.core.usage import Usage
+
+
+class Observations:
+    """Running corrections of estimates; bounded, and lost with the process, which then starts from priors."""
+
+    def __init__(self) -> None:
+        self._input = Calibration(INPUT_PRIOR)
+        self._output = Calibration(OUTPUT_PRIOR)
+
+    def expect_input(self, tenant: str, model: str, estimate: TokenEstimate) -> Expectation:
+        """Return the prompt tokens to expect, corrected by what this tenant's prompts really were."""
+        return calibrate_input(self._input, tenant, model, estimate)
+
+    def expect_output(self, tenant: str, model: str, task: str, max_tokens: int) -> Expectation:
+        """Return the answer's tokens to expect, at most `max_tokens`."""
+        return expect_output(self._output, tenant, model, task, max_tokens)
+
+    def learn(self, tenant: str, model: str, task: str, estimate: TokenEstimate, usage: Usage) -> None:
+        """Correct the estimates by one answered call."""
+        observe_input(self._input, tenant, model, estimate, usage.prompt_tokens)
+        observe_output(self._output, tenant, model, task, usage.output_tokens)

@@ -1,0 +1,133 @@
+"""What will be sent for a request: the model, the body as it goes out, and what is expected of it.
+
+Route, Estimate and Complete share this step, so that what is announced is what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from costsvc.app.observations import Observations
+from costsvc.core.catalog import Catalog, Model
+from costsvc.core.constraints import Needs, needs_of
+from costsvc.core.errors import InvalidRequest, Violation
+from costsvc.core.json_text import Member
+from costsvc.core.policy import Policy, Sampling
+from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
+from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
+from costsvc.core.routing import Decision, Reason, decide
+from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
+from costsvc.core.usage import Usage
+
+OLD_VERSION = "2023-06-01"
+"""The API version that still takes sampling parameters, on the models that do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A decision together with the changes to the body and the headers that carry it out."""
+
+    request: ModelRequest
+    decision: Decision
+    needs: Needs
+    content: Content
+    changes: Mapping[str, Member | None]
+    headers: Mapping[str, str]
+    breakpoint: Breakpoint | None
+
+    def body(self, *, stream: bool) -> bytes:
+        """Return the body as it goes to the provider."""
+        return self.request.body_with({**self.changes, "stream": _TRUE if stream else None})
+
+
+class Planner:
+    """Plans requests by one policy and one catalogue."""
+
+    def __init__(self, catalog: Catalog, policy: Policy, observations: Observations) -> None:
+        self.catalog = catalog
+        self.policy = policy
+        self._observations = observations
+
+    def plan(self, request: ModelRequest, tenant: str, at: datetime) -> Plan:
+        """Decide how a request is answered.
+
+        Raises:
+            InvalidRequest: sampling parameters that the policy rejects, or bounds that exclude each other.
+            UnknownModel: the pinned model is not in the catalogue.
+            NoModelFits: no model can answer.
+        """
+        self._check_sampling(request)
+        max_tokens = request.get("max_tokens")
+        if max_tokens is None:
+            max_tokens = self.policy.max_tokens(request.task)
+        needs, content = needs_of(request, max_tokens), measure(request.body)
+
+        def expected(model: Model) -> Usage:
+            return Usage(
+                input_tokens=self.expect_input(tenant, model, content).expected,
+                output_tokens=self.expect_output(tenant, model, request.task, max_tokens).expected,
+            )
+
+        decision = decide(request, needs, self.policy, self.catalog, expected=expected, at=at)
+        breakpoint_ = place_breakpoint(request, self.policy, decision.model)
+        changes, headers, reasons = self._changes(request, decision.model, max_tokens, breakpoint_)
+        return Plan(
+            request=request,
+            decision=_with_reasons(decision, reasons),
+            needs=needs,
+            content=content,
+            changes=changes,
+            headers=headers,
+            breakpoint=breakpoint_,
+        )
+
+    def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:
+        """Return the prompt tokens to expect on a model, as corrected by the tenant's own calls."""
+        return self._observations.expect_input(tenant, model.id, estimate_input(content, model))
+
+    def expect_output(self, tenant: str, model: Model, task: str, max_tokens: int) -> Expectation:
+        """Return the answer's tokens to expect on a model, at most `max_tokens`."""
+        return self._observations.expect_output(tenant, model.id, task, max_tokens)
+
+    def learn(self, plan: Plan, tenant: str, usage: Usage) -> None:
+        """Take a call's real usage into account for the next estimates."""
+        estimate: TokenEstimate = estimate_input(plan.content, plan.decision.model)
+        self._observations.learn(tenant, plan.decision.model.id, plan.request.task, estimate, usage)
+
+    def _check_sampling(self, request: ModelRequest) -> None:
+        given = [name for name in SAMPLING_PARAMETERS if name in request.members]
+        if given and self.policy.sampling is Sampling.REJECT:
+            problem = "current models do not take it; leave it out, or let the policy's `sampling` drop it"
+            raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
+
+    def _changes(
+        self, request: ModelRequest, model: Model, max_tokens: int, breakpoint_: Breakpoint | None
+    ) -> tuple[dict[str, Member | None], dict[str, str], list[Reason]]:
+        """Return what to replace in the body, which headers to send, and the reasons for both."""
+        changes: dict[str, Member | None] = {"model": Member.of(model.id)}
+        headers = {"anthropic-beta": ",".join(request.betas)} if request.betas else {}
+        reasons: list[Reason] = []
+        if request.get("max_tokens") is None:
+            changes["max_tokens"] = Member.of(max_tokens)
+            reasons.append(Reason("max_tokens_default", f"{max_tokens} by policy"))
+        given = [name for name in SAMPLING_PARAMETERS if name in request.members]
+        if given and self.policy.sampling is Sampling.DROP:
+            changes |= dict.fromkeys(given)
+            reasons.append(Reason("sampling_dropped", ", ".join(given)))
+        elif given:
+            headers["anthropic-version"] = OLD_VERSION
+            reasons.append(Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it"))
+        if breakpoint_ is not None:
+            changes[breakpoint_.member] = breakpoint_.marked
+            detail = f"after {breakpoint_.member}, about {breakpoint_.prefix_tokens} tokens, for 5 minutes"
+            reasons.append(Reason("marker_added", detail))
+        return changes, headers, reasons
+
+
+_TRUE = Member.of(True)
+
+
+def _with_reasons(decision: Decision, reasons: list[Reason]) -> Decision:
+    return replace(decision, reasons=(*decision.reasons, *reasons)) if reasons else decision

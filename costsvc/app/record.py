@@ -1,0 +1,157 @@
+"""Booking a call that the caller made itself after Route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from costsvc.app.plan import Planner
+from costsvc.core.catalog import Model
+from costsvc.core.entry import Entry
+from costsvc.core.errors import AlreadyRecorded, InvalidRequest, Violation
+from costsvc.core.json_text import parse_object
+from costsvc.core.routing import tier_of
+from costsvc.core.savings import Account, account
+from costsvc.core.usage import MalformedUsage, Reported, read_usage
+from costsvc.metrics import Metrics
+from costsvc.ports import Clock
+from costsvc.store.ledger import REMEMBERED_DAYS, Ledger
+
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a caller tells of a call: the provider's usage object unchanged, and the circumstances."""
+
+    request_id: str
+    model: str
+    usage_json: bytes
+    stop_reason: str = ""
+    refusal_category: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
+    conversation_id: str = ""
+    requested_model: str = ""
+    provider_request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The booked entry."""
+
+    entry_id: str
+    reported: Reported
+    account: Account
+
+
+class Recorder:
+    """The use case behind Record."""
+
+    def __init__(self, planner: Planner, ledger: Ledger, metrics: Metrics, clock: Clock) -> None:
+        self._planner = planner
+        self._ledger = ledger
+        self._metrics = metrics
+        self._clock = clock
+
+    async def record(self, recording: Recording, tenant: str) -> Recorded:
+        """Book a call once per request_id.
+
+        Raises:
+            InvalidRequest: usage that cannot be billed, or times that cannot be.
+            UnknownModel: a model without a price.
+            AlreadyRecorded: with the entry that stands.
+            StoreUnavailable: it may have been booked or not; repeat it.
+        """
+        now = self._clock.now()
+        started_at, ended_at = _times(recording, now)
+        model = self._planner.catalog.resolve(recording.model)
+        baseline = self._baseline(recording)
+        reported = _reported(recording, model)
+        accounted = account(
+            self._planner.catalog, reported, baseline_model=baseline.id, marked_by_us=False, at=started_at
+        )
+        tier = tier_of(model.id, self._planner.policy)
+        attempt_id = _attempt_id(tenant, recording.request_id)
+        entry = Entry(
+            entry_id=attempt_id,
+            attempt_id=attempt_id,
+            response_id=attempt_id,
+            request_id=recording.request_id,
+            provider_request_id=recording.provider_request_id,
+            tenant=tenant,
+            labels=recording.labels,
+            task=recording.task,
+            conversation_id=recording.conversation_id,
+            requested_model=recording.requested_model or "auto",
+            answering_model=model.id,
+            baseline_model=baseline.id,
+            tier=tier.label if tier else "",
+            inference_geo=reported.inference_geo,
+            speed=reported.speed,
+            service_tier=reported.service_tier,
+            stop_reason=recording.stop_reason,
+            raw_usage_json=recording.usage_json.decode(),
+            usage=reported.totals,
+            cost_nano_usd=accounted.cost_nano_usd,
+            baseline_nano_usd=accounted.baseline_nano_usd,
+            savings=accounted.savings,
+            catalog_hash=self._planner.catalog.hash,
+            started_at=started_at,
+            settled_at=now,
+            total_ms=round((ended_at - started_at) / timedelta(milliseconds=1)),
+        )
+        await self._book(entry)
+        return Recorded(entry_id=entry.entry_id, reported=reported, account=accounted)
+
+    def _baseline(self, recording: Recording) -> Model:
+        """Return the model against which savings count: the one asked for, else the policy's."""
+        pinned = recording.requested_model not in {"", "auto"}
+        return self._planner.catalog.resolve(
+            recording.requested_model if pinned else self._planner.policy.baseline_model
+        )
+
+    async def _book(self, entry: Entry) -> None:
+        settled = await self._ledger.settle(
+            entry, label_keys=self._planner.policy.report_labels, once_per=entry.request_id
+        )
+        if settled.duplicate:
+            raise AlreadyRecorded(settled.entry_id)
+        self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
+
+
+def _reported(recording: Recording, model: Model) -> Reported:
+    try:
+        usage = {name: member.value for name, member in parse_object(recording.usage_json).items()}
+        return read_usage(
+            usage,
+            model=model.id,
+            stop_reason=recording.stop_reason,
+            stop_details={"category": recording.refusal_category},
+        )
+    except MalformedUsage as error:
+        raise InvalidRequest(Violation(f"usage_json.{error.field}", error.problem)) from error
+    except ValueError as error:
+        raise InvalidRequest(Violation("usage_json", str(error))) from error
+
+
+def _attempt_id(tenant: str, request_id: str) -> str:
+    """Return an id that only this request of this tenant has, so that a repeated Record meets its entry."""
+    return "rec_" + sha256(f"{tenant}\0{request_id}".encode()).hexdigest()[:32]
+
+
+def _times(recording: Recording, now: datetime) -> tuple[datetime, datetime]:
+    """Return start and end; a call cannot be booked before it happened, or into hours that are closed."""
+    ended_at = recording.ended_at or now
+    started_at = recording.started_at or min(ended_at, now)
+    if started_at > ended_at:
+        raise InvalidRequest(Violation("start_time", "is after end_time"))
+    if ended_at > now + CLOCK_SKEW:
+        raise InvalidRequest(Violation("end_time", "is in the future"))
+    if started_at < now - timedelta(days=REMEMBERED_DAYS):
+        raise InvalidRequest(Violation("start_time", f"is more than {REMEMBERED_DAYS} days ago"))
+    return started_at, ended_at

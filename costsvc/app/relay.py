@@ -1,0 +1,88 @@
+"""Between a provider's stream and its caller: a bounded buffer, and deltas joined into few messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+COALESCE_S = 0.02
+MAX_BUFFERED_CHARS = 256 * 1024
+
+
+class Relay:
+    """What the provider has said and the caller has not yet taken.
+
+    A full buffer makes the reading of the provider's stream wait, so that a slow caller costs bounded memory.
+    Once the caller is gone the buffer is emptied and reading goes on, because the end has the bill.
+    """
+
+    def __init__(self, max_chars: int = MAX_BUFFERED_CHARS) -> None:
+        self._items: list[str] = []
+        self._chars = 0
+        self._max_chars = max_chars
+        self._abandoned = False
+        self._provider_request_id: str | None = None
+        self._opened = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def open(self, provider_request_id: str) -> None:
+        """Say that the provider has begun to answer."""
+        self._provider_request_id = provider_request_id
+        self._opened.set()
+
+    async def opened(self) -> str | None:
+        """Wait for the beginning; return the provider's id of the request, None when there was none."""
+        await self._opened.wait()
+        return self._provider_request_id
+
+    async def put(self, item: str) -> None:
+        """Add an item, when there is room for it."""
+        if not self._room.is_set():
+            await self._room.wait()
+        if self._abandoned:
+            return
+        self._items.append(item)
+        self._chars += len(item)
+        self._filled.set()
+        if self._chars >= self._max_chars:
+            self._room.clear()
+
+    def end(self) -> None:
+        """Say that no item follows."""
+        self._opened.set()
+        self._ended.set()
+        self._filled.set()
+
+    def abandon(self) -> None:
+        """Say that nobody takes items any more."""
+        self._abandoned = True
+        self._take()
+
+    async def batches(self) -> AsyncIterator[list[str]]:
+        """Yield items as they come: the first at once, later ones joined for up to `COALESCE_S`."""
+        while True:
+            await self._filled.wait()
+            items = self._take()
+            if items:
+                yield items
+            if self._ended.is_set() and not self._items:
+                return
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for more to come together, unless the end comes first."""
+        try:
+            async with asyncio.timeout(COALESCE_S):
+                await self._ended.wait()
+        except TimeoutError:
+            return
+
+    def _take(self) -> list[str]:
+        items, self._items, self._chars = self._items, [], 0
+        if not self._ended.is_set():
+            self._filled.clear()
+        self._room.set()
+        return items

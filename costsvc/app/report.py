@@ -1,0 +1,211 @@
+"""Adding up a tenant's ledger: by hour, day or month (UTC), split by model, tier, label or technique."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from hashlib import sha256
+
+from costsvc.core.entry import MEASURES
+from costsvc.core.errors import InvalidRequest, Violation
+from costsvc.core.savings import Savings
+from costsvc.store.ledger import Cell, Ledger
+
+LONGEST_RANGE = timedelta(days=366)
+DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
+UNLABELLED = "_none"
+TECHNIQUES = tuple(field.name.removesuffix("_nano_usd") for field in fields(Savings))
+
+Sums = tuple[int, ...]
+_NOTHING: Sums = (0,) * len(MEASURES)
+
+
+class Granularity(Enum):
+    """The length of a period."""
+
+    WHOLE = "whole"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+
+class GroupBy(Enum):
+    """What rows are split by."""
+
+    NOTHING = "nothing"
+    MODEL = "model"
+    TIER = "tier"
+    LABEL = "label"
+    TECHNIQUE = "technique"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to add up; `start` and `end` are widened to whole hours."""
+
+    tenant: str
+    start: datetime
+    end: datetime
+    granularity: Granularity = Granularity.WHOLE
+    group_by: GroupBy = GroupBy.NOTHING
+    label_key: str = ""
+    page_size: int = DEFAULT_PAGE
+    page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The sums of one period and group, in the order of `MEASURES`."""
+
+    period_start: datetime
+    group: str
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page of rows by period, then group; the totals are those of the whole range."""
+
+    rows: tuple[Row, ...]
+    totals: Sums
+    next_page_token: str
+
+
+class Reporter:
+    """The use case behind Report."""
+
+    def __init__(self, ledger: Ledger, label_keys: frozenset[str]) -> None:
+        self._ledger = ledger
+        self._label_keys = label_keys
+
+    async def report(self, query: Query) -> Report:
+        """Return a page of sums.
+
+        Raises:
+            InvalidRequest: a range that is empty or too long, a label that is not added up, a foreign token.
+            StoreUnavailable: the sums cannot be read.
+        """
+        query = _whole_hours(query)
+        self._check(query)
+        after = _read_token(query)
+        start = query.start
+        models = await self._ledger.rollups(query.tenant, start, query.end, "model")
+        groups = await self._groups(query, models)
+        rows = [row for row in _rows(query, groups) if (row.period_start, row.group) > after]
+        page = rows[: query.page_size]
+        token = _token(query, page[-1]) if len(rows) > len(page) else ""
+        return Report(tuple(page), _sum(cell.measures for cell in models), token)
+
+    async def _groups(self, query: Query, models: list[Cell]) -> list[Cell]:
+        """Return cells whose values are the groups of the rows."""
+        if query.group_by is GroupBy.MODEL:
+            return models
+        if query.group_by is GroupBy.TIER:
+            return await self._ledger.rollups(query.tenant, query.start, query.end, "tier")
+        if query.group_by is GroupBy.LABEL:
+            dimension = f"label:{query.label_key}"
+            labelled = await self._ledger.rollups(query.tenant, query.start, query.end, dimension)
+            return labelled + _unlabelled(models, labelled)
+        cells = [Cell(cell.hour, "", cell.measures) for cell in models]
+        return list(_by_technique(cells)) if query.group_by is GroupBy.TECHNIQUE else cells
+
+    def _check(self, query: Query) -> None:
+        if query.start >= query.end:
+            raise InvalidRequest(Violation("end_time", "must be after start_time"))
+        if query.end - query.start > LONGEST_RANGE:
+            raise InvalidRequest(
+                Violation("end_time", f"more than {LONGEST_RANGE.days} days after start_time")
+            )
+        if (query.group_by is GroupBy.LABEL) != bool(query.label_key):
+            raise InvalidRequest(Violation("label_key", "goes with GROUP_BY_LABEL, and only with it"))
+        if query.label_key and query.label_key not in self._label_keys:
+            kept = ", ".join(sorted(self._label_keys)) or "none"
+            raise InvalidRequest(Violation("label_key", f"is not added up; the policy lists {kept}"))
+
+
+def _whole_hours(query: Query) -> Query:
+    start = query.start.replace(minute=0, second=0, microsecond=0)
+    end = query.end.replace(minute=0, second=0, microsecond=0)
+    size = min(query.page_size or DEFAULT_PAGE, LARGEST_PAGE)
+    return replace(
+        query, start=start, end=end if end == query.end else end + timedelta(hours=1), page_size=size
+    )
+
+
+def _rows(query: Query, cells: Iterable[Cell]) -> list[Row]:
+    sums: dict[tuple[datetime, str], Sums] = {}
+    for cell in cells:
+        key = (_period_start(cell.hour, query), cell.value)
+        sums[key] = _add(sums.get(key, _NOTHING), cell.measures)
+    return [Row(period, group, total) for (period, group), total in sorted(sums.items())]
+
+
+def _period_start(hour: datetime, query: Query) -> datetime:
+    match query.granularity:
+        case Granularity.HOUR:
+            return hour
+        case Granularity.DAY:
+            return hour.replace(hour=0)
+        case Granularity.MONTH:
+            return hour.replace(day=1, hour=0)
+        case Granularity.WHOLE:
+            return query.start
+
+
+def _unlabelled(models: Iterable[Cell], labelled: Iterable[Cell]) -> list[Cell]:
+    """Return what carries no value of the label, so that the rows of a period sum to its total."""
+    rest: dict[datetime, Sums] = {}
+    for cell in models:
+        rest[cell.hour] = _add(rest.get(cell.hour, _NOTHING), cell.measures)
+    for cell in labelled:
+        rest[cell.hour] = tuple(a - b for a, b in zip(rest[cell.hour], cell.measures, strict=True))
+    return [Cell(hour, UNLABELLED, sums) for hour, sums in rest.items() if any(sums)]
+
+
+def _by_technique(cells: Iterable[Cell]) -> Iterable[Cell]:
+    """Turn each cell into one a technique, which keeps only that technique's savings."""
+    for cell in cells:
+        for technique in TECHNIQUES:
+            place = MEASURES.index(f"{technique}_nano_usd")
+            kept = tuple(value if at == place else 0 for at, value in enumerate(cell.measures))
+            yield Cell(cell.hour, technique, kept)
+
+
+def _sum(all_sums: Iterable[Sums]) -> Sums:
+    total = _NOTHING
+    for sums in all_sums:
+        total = _add(total, sums)
+    return total
+
+
+def _add(left: Sums, right: Sums) -> Sums:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
+
+
+def _bound_to(query: Query) -> str:
+    """Return what names a query apart from its page, so that a token serves no other."""
+    parts = (query.tenant, query.start, query.end, query.granularity, query.group_by, query.label_key)
+    return sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _token(query: Query, last: Row) -> str:
+    content = [_bound_to(query), last.period_start.timestamp(), last.group]
+    return urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+
+def _read_token(query: Query) -> tuple[datetime, str]:
+    """Return the last row of the page before, or what comes before every row."""
+    if not query.page_token:
+        return datetime.min.replace(tzinfo=UTC), ""
+    try:
+        bound, seconds, group = json.loads(urlsafe_b64decode(query.page_token))
+        after = (datetime.fromtimestamp(seconds, UTC), str(group))
+    except (ValueError, TypeError, OverflowError, OSError):
+        raise InvalidRequest(Violation("page_token", "is not a token of this service")) from None
+    if bound != _bound_to(query):
+        raise InvalidRequest(Violation("page_token", "belongs to another query"))
+    return after

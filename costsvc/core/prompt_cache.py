@@ -1,0 +1,153 @@
+"""Where costsvc places a prompt-cache breakpoint: at the end of what every turn of a conversation repeats.
+
+A breakpoint never changes content. It is spliced into the text of one member, so that every other byte of
+the request, and with it every prefix that others have cached, stays as the caller wrote it. Rules of the
+provider (Claude docs: prompt caching): tools come before the system prompt; a prefix below the model's
+minimum is silently not cached; a write costs more than plain input, so a prefix that nobody reads again loses
+money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from costsvc.core.catalog import Model
+from costsvc.core.json_text import Member
+from costsvc.core.policy import MarkSystem, Policy
+from costsvc.core.request import ModelRequest
+from costsvc.core.tokens import estimate_input, measure
+from costsvc.core.usage import Usage
+
+_MARK = '"cache_control":{"type":"ephemeral"}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakpoint:
+    """A breakpoint at the end of one member, and how long the prefix up to it is estimated to be."""
+
+    member: str
+    marked: Member
+    prefix_tokens: int
+
+
+def place_breakpoint(request: ModelRequest, policy: Policy, model: Model) -> Breakpoint | None:
+    """Return the breakpoint that policy wants for this request on this model, None where it would not pay."""
+    if not _wanted(request, policy) or has_breakpoints(request):
+        return None
+    member = "system" if _markable(request, "system") else "tools" if _markable(request, "tools") else ""
+    if not member:
+        return None
+    prefix_tokens = _prefix_tokens(request, model)
+    if prefix_tokens < model.min_cacheable_tokens:
+        return None
+    return Breakpoint(member=member, marked=_marked(request.members[member]), prefix_tokens=prefix_tokens)
+
+
+def has_breakpoints(request: ModelRequest) -> bool:
+    """Return whether the caller has placed breakpoints; a mention inside a text counts too, harmlessly."""
+    return any('"cache_control"' in member.text for member in request.members.values()) or (
+        "cache_control" in request.members
+    )
+
+
+def _wanted(request: ModelRequest, policy: Policy) -> bool:
+    if request.caller_markers_only or policy.mark_system is MarkSystem.NEVER:
+        return False
+    repeated = bool(request.conversation_id) or request.task in policy.marked_tasks
+    return repeated or policy.mark_system is MarkSystem.ALWAYS
+
+
+def _markable(request: ModelRequest, name: str) -> bool:
+    """Tell whether a member ends with something that a breakpoint may sit on."""
+    value = request.get(name)
+    if isinstance(value, str):
+        return bool(value)
+    if not isinstance(value, list) or not value or not isinstance(value[-1], dict):
+        return False
+    return name == "tools" or (value[-1]["type"] == "text" and bool(value[-1]["text"]))
+
+
+def _prefix_tokens(request: ModelRequest, model: Model) -> int:
+    prefix = {name: request.get(name) for name in ("tools", "system", "tool_choice")}
+    return estimate_input(measure(prefix), model).expected
+
+
+def _marked(member: Member) -> Member:
+    """Return the member with the breakpoint on its last block; a string becomes a block of the same text."""
+    value: list[Mapping[str, object]]
+    if isinstance(member.value, str):
+        value = [{"type": "text", "text": member.value}]
+        text = f'[{{"type":"text","text":{member.text},{_MARK}}}]'
+    else:
+        value = list(member.value)
+        head, brace, tail = member.text.rpartition("}")
+        text = f"{head}{',' if value[-1] else ''}{_MARK}{brace}{tail}"
+    value[-1] = {**value[-1], "cache_control": {"type": "ephemeral"}}
+    return Member(value, text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """The part of a prompt in front of its last breakpoint, and for how long it would be kept."""
+
+    tokens: int = 0
+    one_hour: bool = False
+
+    def usage(self, input_tokens: int, output_tokens: int, *, warm: bool) -> Usage:
+        """Return a call's usage when the prefix is read from the cache (`warm`), or written to it."""
+        prefix = min(self.tokens, input_tokens)
+        return Usage(
+            input_tokens=input_tokens - prefix,
+            cache_read_tokens=prefix if warm else 0,
+            cache_write_5m_tokens=0 if warm or self.one_hour else prefix,
+            cache_write_1h_tokens=prefix if self.one_hour and not warm else 0,
+            output_tokens=output_tokens,
+        )
+
+    def worst(self, input_tokens: int, output_tokens: int) -> Usage:
+        """Return the dearest usage: with a breakpoint anywhere, every token may be written at its rate."""
+        whole = Prefix(tokens=input_tokens if self.tokens else 0, one_hour=self.one_hour)
+        return whole.usage(input_tokens, output_tokens, warm=False)
+
+
+def marked_prefix(request: ModelRequest, placed: Breakpoint | None, model: Model) -> Prefix:
+    """Return the prefix that the prompt cache would hold on a model; empty where too short or unmarked."""
+    if placed is not None:
+        prefix = Prefix(tokens=_prefix_tokens(request, model))
+    elif has_breakpoints(request):
+        body, marker = _up_to_last_marker(request)
+        tokens = estimate_input(measure(body), model).expected if body else 0
+        prefix = Prefix(tokens=tokens, one_hour=marker.get("ttl") == "1h")
+    else:
+        return Prefix()
+    return prefix if prefix.tokens >= model.min_cacheable_tokens else Prefix()
+
+
+def _up_to_last_marker(request: ModelRequest) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return the body up to the caller's last breakpoint, and that breakpoint; both empty without one."""
+    automatic = request.get("cache_control")
+    if isinstance(automatic, dict):
+        return request.body, automatic
+    before = {name: request.get(name) for name in ("tools", "system", "tool_choice")}
+    messages = request.get("messages")
+    for index in reversed(range(len(messages))):
+        blocks, marker = _marked_blocks(messages[index]["content"])
+        if blocks:
+            return {**before, "messages": [*messages[:index], {**messages[index], "content": blocks}]}, marker
+    for name in ("system", "tools"):
+        blocks, marker = _marked_blocks(before[name])
+        if blocks:
+            return {**before, name: blocks}, marker
+        before[name] = None
+    return {}, {}
+
+
+def _marked_blocks(blocks: Any) -> tuple[list[Any], Mapping[str, Any]]:
+    if isinstance(blocks, list):
+        for index in reversed(range(len(blocks))):
+            marker = blocks[index].get("cache_control") if isinstance(blocks[index], dict) else None
+            if isinstance(marker, dict):
+                return blocks[: index + 1], marker
+    return [], {}

@@ -1,0 +1,198 @@
+"""What every RPC has in common: caller, admission, validation, errors, and one line in the log.
+
+A servicer's method is one `async with calls.open(...)`. What is raised inside ends the call with the status
+that `edge/status.py` gives it; what is unknown becomes INTERNAL, and the log has the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.message import DecodeError, Message
+from grpc.aio import AbortError, ServicerContext
+
+from costsvc.app.attempt import Caller
+from costsvc.core.errors import CostsvcError, InvalidRequest, Violation
+from costsvc.edge.admission import Admission
+from costsvc.edge.status import Outcome, Undecodable, abort, internal, outcome_of
+from costsvc.metrics import Metrics
+from costsvc.ports import Clock
+
+TENANT_KEY = "costsvc-tenant"
+ITEMS = "requests"
+"""What a batch calls its items: each has its own status."""
+
+DEFAULT_TENANT = "default"
+_TENANT = re.compile(r"[a-z0-9._-]{1,64}")
+
+log = structlog.get_logger()
+
+
+class Calls:
+    """Opens calls."""
+
+    def __init__(self, admission: Admission, metrics: Metrics, clock: Clock, *, max_call_s: float) -> None:
+        self.admission = admission
+        self.metrics = metrics
+        self.clock = clock
+        self.max_call_s = max_call_s
+
+    def open(self, method: str, request: Message, context: ServicerContext[Any, Any]) -> Call:
+        """Return the call to run inside `async with`."""
+        return Call(self, method, request, context)
+
+
+class Call:
+    """One RPC from its arrival to its line in the log. `note` adds to that line."""
+
+    def __init__(
+        self, calls: Calls, method: str, request: Message, context: ServicerContext[Any, Any]
+    ) -> None:
+        self._calls = calls
+        self._method = method
+        self._request = request
+        self._context = context
+        self._notes: dict[str, Any] = {}
+        self._broken_items: dict[int, list[Violation]] = {}
+        self._byte_count = -1
+        self._started_s = calls.clock.monotonic()
+        self.caller = Caller(tenant="", deadline_s=self._started_s)
+
+    def note(self, **fields: Any) -> None:
+        """Add fields to the call's line."""
+        self._notes |= fields
+
+    async def __aenter__(self) -> Self:
+        self._calls.metrics.call_began()
+        try:
+            self._enter()
+        except CostsvcError as error:
+            await self._end(error)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end(error)
+
+    def _enter(self) -> None:
+        remaining_s = self._context.time_remaining()
+        longest_s = self._calls.max_call_s
+        deadline_s = self._started_s + (longest_s if remaining_s is None else min(remaining_s, longest_s))
+        self.caller = Caller(tenant=_tenant(self._context), deadline_s=deadline_s)
+        if isinstance(self._request, _Undecoded):
+            raise Undecodable
+        byte_count = self._request.ByteSize()
+        self._calls.admission.enter(self.caller.tenant, byte_count)
+        self._byte_count = byte_count
+        self._check_rules()
+
+    def check_item(self, index: int) -> None:
+        """Raise InvalidRequest when an item of a batch breaks a rule of the schema."""
+        if index in self._broken_items:
+            raise InvalidRequest(*self._broken_items[index])
+
+    def _check_rules(self) -> None:
+        """Check the rules that stand in the schema; those of a batch's items wait until the item's turn."""
+        broken = protovalidate.collect_violations(self._request)
+        if not broken:
+            return
+        whole: list[Violation] = []
+        for violation in broken:
+            first, *rest = violation.proto.field.elements if violation.proto.field else (None,)
+            if first is not None and first.field_name == ITEMS and first.subscript is not None:
+                found = self._broken_items.setdefault(int(first.subscript.value), [])
+                found.append(Violation(_path(rest), violation.proto.message))
+            else:
+                whole.append(Violation(_path([first, *rest]), violation.proto.message))
+        if whole:
+            raise InvalidRequest(*whole)
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Leave, log, and give the error its status."""
+        if self._byte_count >= 0:
+            self._calls.admission.leave(self.caller.tenant, self._byte_count)
+            self._byte_count = -1
+        if error is None:
+            self._finish("OK", "ok")
+        elif isinstance(error, asyncio.CancelledError):
+            expired = self._calls.clock.monotonic() >= self.caller.deadline_s
+            self._finish(*(("DEADLINE_EXCEEDED", "expired") if expired else ("CANCELLED", "cancelled")))
+        elif isinstance(error, AbortError):
+            return
+        else:
+            outcome = self._outcome_of(error)
+            self._finish(outcome.code.name, "error")
+            await abort(self._context, outcome)
+
+    def _outcome_of(self, error: BaseException) -> Outcome:
+        if isinstance(error, CostsvcError):
+            outcome = outcome_of(error)
+            self.note(reason=outcome.reason_name, **outcome.metadata)
+            return outcome
+        log.error("defect", method=self._method, tenant=self.caller.tenant, exc_info=error)
+        return internal()
+
+    def _finish(self, code: str, outcome: str) -> None:
+        seconds = self._calls.clock.monotonic() - self._started_s
+        self._calls.metrics.call_ended(self._method, code, seconds)
+        log.info(
+            "rpc",
+            method=self._method,
+            code=code,
+            outcome=outcome,
+            ms=round(seconds * 1000, 2),
+            tenant=self.caller.tenant,
+            **self._notes,
+        )
+
+
+class _Undecoded(Message):
+    """Stands for bytes that are not a message of the RPC's type."""
+
+
+def decoding(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return the handler with a deserializer that never raises: gRPC would make INTERNAL of it."""
+    deserialize = handler.request_deserializer
+
+    def attempt(source: bytes) -> Message:
+        try:
+            return deserialize(source)  # type: ignore[misc,no-any-return]
+        except DecodeError:
+            return _UNDECODED
+
+    return handler._replace(request_deserializer=attempt)  # type: ignore[attr-defined,no-any-return]
+
+
+_UNDECODED = _Undecoded()
+
+
+def warm_up(*messages: Message) -> None:
+    """Compile the schema's rules for these messages, which would else delay the first calls."""
+    for message in messages:
+        protovalidate.collect_violations(message)
+
+
+def _tenant(context: ServicerContext[Any, Any]) -> str:
+    """Return the tenant that the caller names; without authentication, its word is taken."""
+    named = [value for key, value in context.invocation_metadata() or () if key == TENANT_KEY]
+    if not named:
+        return DEFAULT_TENANT
+    tenant = named[0]
+    if len(named) > 1 or not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+        raise InvalidRequest(Violation(TENANT_KEY, "must be one value of 1 to 64 of a-z 0-9 . _ -"))
+    return tenant
+
+
+def _path(elements: Sequence[Any]) -> str:
+    """Return a violation's path as it is written in code: request.labels['team']."""
+    return ".".join(
+        e.field_name + ("" if e.subscript is None else f"[{e.subscript.value!r}]") for e in elements if e
+    )

@@ -1,0 +1,66 @@
+"""gRPC health: alive is one thing, ready for calls another.
+
+The service "" is alive as long as the event loop answers. `costsvc.v1.CostService` is ready while the store
+answers; trouble with the store takes a process out of the rotation and never restarts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from grpc_health.v1 import health, health_pb2
+
+from costsvc.core.errors import StoreUnavailable
+from costsvc.metrics import Metrics
+from costsvc.store.ledger import Ledger
+
+SERVICE = "costsvc.v1.CostService"
+CHECK_EVERY_S = 1.0
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+log = structlog.get_logger()
+
+
+class Health:
+    """Tells probes how this process is. `parts` names what must be well for calls."""
+
+    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._ledger = ledger
+        self._metrics = metrics
+        self._parts = {"store": False, "running": True}
+
+    def parts(self) -> dict[str, bool]:
+        """Return what is well."""
+        return dict(self._parts)
+
+    async def watch(self) -> None:
+        """Look after the store for as long as the process lives."""
+        while True:
+            await self.check()
+            await asyncio.sleep(CHECK_EVERY_S)
+
+    async def check(self) -> None:
+        """Ask the store once, and tell whoever watches when that changed something."""
+        try:
+            await self._ledger.ping()
+            answers = True
+        except StoreUnavailable:
+            answers = False
+        self._metrics.store_available(answers)
+        if answers != self._parts["store"]:
+            self._parts["store"] = answers
+            log.info("readiness", **self._parts)
+            await self.servicer.set(SERVICE, _SERVING if answers else _NOT_SERVING)
+
+    async def begin(self) -> None:
+        """Say that this process is alive, and not ready before the first check."""
+        await self.servicer.set(SERVICE, _NOT_SERVING)
+
+    async def stop(self) -> None:
+        """Say that this process takes no more calls."""
+        self._parts["running"] = False
+        await self.servicer.enter_graceful_shutdown()

@@ -1,0 +1,253 @@
+"""Starts and stops the service: store, provider, use cases, gRPC, probes; in that order, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from redis.asyncio import Redis
+
+from costsvc import v1
+from costsvc.addresses import CannotListen, join_address, split_address
+from costsvc.app.complete import Completions
+from costsvc.app.estimate import Estimator
+from costsvc.app.ids import new_id
+from costsvc.app.in_flight import InFlight
+from costsvc.app.observations import Observations
+from costsvc.app.plan import Planner
+from costsvc.app.record import Recorder
+from costsvc.app.report import Reporter
+from costsvc.app.settle import Settlement
+from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.errors import StoreUnavailable
+from costsvc.core.request import MAX_BODY_BYTES
+from costsvc.edge.admission import Admission
+from costsvc.edge.calls import Calls, decoding, warm_up
+from costsvc.edge.health import SERVICE, Health
+from costsvc.edge.ops import configuration, serve_ops
+from costsvc.edge.servicer import CostServicer
+from costsvc.metrics import Metrics
+from costsvc.ports import SystemClock, Upstream
+from costsvc.settings import Settings
+from costsvc.store.connection import check_store, open_store
+from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.ledger import Ledger
+from costsvc.upstream import anthropic_upstream
+
+MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
+"""Above the largest body that is accepted, so that a larger one is refused by field and not by gRPC."""
+
+SETTLE_S = 10.0
+"""How long a stopping process waits for the store to take what is not booked yet."""
+
+SIMULATED_BILL_LINES = 100_000
+"""How many calls the simulated provider inside the service remembers one by one."""
+
+log = structlog.get_logger()
+
+
+class CannotStart(Exception):
+    """The service cannot start; the message says in one sentence what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A started service: where it listens, and what must be finished before it ends."""
+
+    address: str
+    ops_address: str
+    in_flight: InFlight
+    settlement: Settlement
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what runs.
+
+    Raises:
+        CannotStart, CannotListen, CatalogError, StoreRefused: with a sentence for the operator.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(settings) as running:
+        log.info("ready", listen=running.address, ops=running.ops_address, provider=settings.provider)
+        await stop.wait()
+        log.info("stopping", in_flight=len(running.in_flight))
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Running]:
+    """Run the whole service inside the running event loop; leaving the context stops it in order."""
+    catalog = load_catalog_files(settings.catalog)
+    policy = load_policy_file(settings.policy, catalog)
+    metrics, clock, in_flight = Metrics(), SystemClock(), InFlight()
+    async with AsyncExitStack() as stack:
+        ledger = Ledger(await _open_store(settings, stack))
+        upstream = await _open_upstream(settings, stack)
+        settlement = Settlement(ledger, policy.report_labels, metrics)
+        _in_background(stack, settlement.keep_trying())
+        planner = Planner(catalog, policy, Observations())
+        servicer = CostServicer(
+            calls=Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s),
+            planner=planner,
+            completions=Completions(
+                planner=planner,
+                upstream=upstream,
+                settlement=settlement,
+                in_flight=in_flight,
+                metrics=metrics,
+                clock=clock,
+                new_id=new_id,
+                max_call_s=settings.max_call_s,
+            ),
+            estimator=Estimator(planner),
+            recorder=Recorder(planner, ledger, metrics, clock),
+            reporter=Reporter(ledger, policy.report_labels),
+            clock=clock,
+        )
+        health_ = Health(ledger, metrics)
+        await health_.begin()
+        _in_background(stack, health_.watch())
+        ops = await stack.enter_async_context(
+            await serve_ops(
+                settings.ops,
+                metrics=metrics,
+                ready=health_.parts,
+                configuration=configuration(settings, catalog, policy),
+            )
+        )
+        server, address = _grpc_server(settings, servicer, health_)
+        warm_up(v1.BatchRouteRequest(), v1.BatchEstimateRequest(), v1.CompleteRequest())
+        warm_up(v1.StreamCompleteRequest(), v1.RecordRequest(), v1.ReportRequest())
+        await server.start()
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at by every collection
+        try:
+            yield Running(
+                address=address, ops_address=ops.address, in_flight=in_flight, settlement=settlement
+            )
+        finally:
+            await _stop(settings, server, health_, in_flight, settlement)
+
+
+def _grpc_server(settings: Settings, servicer: CostServicer, health_: Health) -> tuple[grpc.aio.Server, str]:
+    """Return a server that is bound but not started, and its address."""
+    grace_ms = round((settings.max_call_s + settings.drain_s) * 1000)
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),  # a second process on a port must fail, not share
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.max_connection_age_ms", 300_000),  # so that clients spread over new replicas
+            ("grpc.max_connection_age_grace_ms", grace_ms),
+        ]
+    )
+    v1.add_CostServiceServicer_to_server(servicer, _Decoding(server))  # type: ignore[arg-type]
+    health_pb2_grpc.add_HealthServicer_to_server(health_.servicer, server)
+    names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise CannotListen(settings.listen, "--listen", _bind_error(settings.listen)) from error
+    host, _ = split_address(settings.listen)
+    return server, join_address(host, port)
+
+
+class _Decoding:
+    """Registers handlers at a server with deserializers that never raise."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Ignore the handlers by full name; `add_registered_method_handlers` brings the same."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Register each method with a deserializer that hands on what it cannot read."""
+        wrapped = {name: decoding(handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        self._server.add_registered_method_handlers(service, wrapped)
+
+
+def _bind_error(address: str) -> OSError:
+    """Ask the system why an address cannot be listened on: gRPC does not say."""
+    host, port = split_address(address)
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError as error:
+        return error
+    return OSError(errno.EADDRINUSE, "")
+
+
+async def _open_store(settings: Settings, stack: AsyncExitStack) -> Redis:
+    """Return a client of the store, which is started first where none is named."""
+    url = settings.redis_url
+    if url is None:
+        embedded = await stack.enter_async_context(EmbeddedValkey(settings.data_dir))
+        url = embedded.url
+    client = open_store(url)
+    stack.push_async_callback(client.aclose)
+    try:
+        await check_store(client)
+    except StoreUnavailable as error:
+        raise CannotStart(f"the store does not answer ({error}): start it, or correct --redis-url") from error
+    return client
+
+
+async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
+    """Return the provider; the simulated one runs inside this process."""
+    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "unset"
+    url = settings.upstream_url
+    if settings.provider == "simulated":
+        from costsvc.provider_sim.server import start  # noqa: PLC0415 - production does not load it
+
+        simulated = await stack.enter_async_context(await start(max_bill_lines=SIMULATED_BILL_LINES))
+        key, url = "simulated", simulated.url
+        log.info("simulated_provider", url=url, why="no real call is made and nothing is charged")
+    upstream = anthropic_upstream(api_key=key, base_url=url)
+    stack.push_async_callback(upstream.close)
+    return upstream
+
+
+def _in_background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run work for as long as the stack is open."""
+    task = asyncio.ensure_future(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
+
+
+async def _stop(
+    settings: Settings,
+    server: grpc.aio.Server,
+    health_: Health,
+    in_flight: InFlight,
+    settlement: Settlement,
+) -> None:
+    """Leave the rotation, let calls end, and book what they cost."""
+    await health_.stop()
+    await asyncio.sleep(settings.drain_s)
+    await server.stop(settings.grace_s)
+    unfinished = await in_flight.drain(settings.grace_s)
+    unbooked = await settlement.drain(SETTLE_S)
+    log.info("stopped", unfinished_calls=unfinished, unbooked_entries=unbooked)

@@ -1,0 +1,197 @@
+"""CostService on the use cases: translates, decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from google.rpc.status_pb2 import Status
+from grpc.aio import ServicerContext
+
+from costsvc import v1
+from costsvc.app.attempt import Completed
+from costsvc.app.complete import Completions, Started
+from costsvc.app.estimate import Estimator
+from costsvc.app.plan import Plan, Planner
+from costsvc.app.record import Recorder
+from costsvc.app.report import Reporter
+from costsvc.core.errors import CostsvcError
+from costsvc.core.request import ModelRequest
+from costsvc.edge import from_proto, to_proto
+from costsvc.edge.calls import Call, Calls
+from costsvc.edge.status import outcome_of
+from costsvc.ports import Clock
+
+LARGE_BYTES = 256 * 1024
+"""Larger bodies are read in a thread, so that other callers do not wait for them."""
+
+Context = ServicerContext[Any, Any]
+Item = TypeVar("Item")
+R = TypeVar("R")
+
+
+class CostServicer(v1.CostServiceServicer):
+    """The RPCs of CostService."""
+
+    def __init__(
+        self,
+        *,
+        calls: Calls,
+        planner: Planner,
+        completions: Completions,
+        estimator: Estimator,
+        recorder: Recorder,
+        reporter: Reporter,
+        clock: Clock,
+    ) -> None:
+        self._calls = calls
+        self._planner = planner
+        self._completions = completions
+        self._estimator = estimator
+        self._recorder = recorder
+        self._reporter = reporter
+        self._clock = clock
+
+    async def Route(self, request: v1.RouteRequest, context: Context) -> v1.RouteResponse:
+        """Decide."""
+        async with self._calls.open("Route", request, context) as call:
+            plan = await self._plan(request.request, call)
+            _note_plan(call, plan)
+            return _route_response(request, plan)
+
+    async def BatchRoute(self, request: v1.BatchRouteRequest, context: Context) -> v1.BatchRouteResponse:
+        """Decide each; one bad request does not fail the others."""
+
+        async def route(item: v1.RouteRequest) -> v1.RouteResponse:
+            return _route_response(item, await self._plan(item.request, call))
+
+        async with self._calls.open("BatchRoute", request, context) as call:
+            response = v1.BatchRouteResponse()
+            async for answer, error in _each(request.requests, route, call):
+                response.results.add(response=answer, error=error)
+            return response
+
+    async def Complete(self, request: v1.CompleteRequest, context: Context) -> v1.CompleteResponse:
+        """Answer."""
+        async with self._calls.open("Complete", request, context) as call:
+            call.note(request_id=request.request.request_id)
+            read = await _read(request.request)
+            with from_proto.within("request"):
+                completed = await self._completions.answer(read, call.caller)
+            _note_completed(call, completed)
+            return to_proto.complete_response(completed)
+
+    async def StreamComplete(self, request: v1.StreamCompleteRequest, context: Context) -> None:  # type: ignore[override]
+        """Answer as a stream.
+
+        Written with `context.write`, so that a cancellation meets this coroutine wherever it waits; gRPC
+        would leave a generator unfinished.
+        """
+        async with self._calls.open("StreamComplete", request, context) as call:
+            call.note(request_id=request.request.request_id)
+            read = await _read(request.request)
+            provider_events = request.format == v1.STREAM_FORMAT_PROVIDER_EVENTS
+            events = self._completions.stream(read, call.caller, provider_events=provider_events)
+            with from_proto.within("request"):
+                async with aclosing(events):
+                    async for event in events:
+                        if isinstance(event, Started):
+                            _note_plan(call, event.attempt.plan)
+                        elif isinstance(event, Completed):
+                            _note_completed(call, event)
+                        await context.write(to_proto.stream_event(event, provider_events=provider_events))
+
+    async def Estimate(self, request: v1.EstimateRequest, context: Context) -> v1.EstimateResponse:
+        """Estimate."""
+        async with self._calls.open("Estimate", request, context) as call:
+            return await self._estimate(request, call)
+
+    async def BatchEstimate(
+        self, request: v1.BatchEstimateRequest, context: Context
+    ) -> v1.BatchEstimateResponse:
+        """Estimate each; one bad request does not fail the others."""
+
+        async def estimate(item: v1.EstimateRequest) -> v1.EstimateResponse:
+            return await self._estimate(item, call)
+
+        async with self._calls.open("BatchEstimate", request, context) as call:
+            response = v1.BatchEstimateResponse()
+            async for answer, error in _each(request.requests, estimate, call):
+                response.results.add(response=answer, error=error)
+            return response
+
+    async def Record(self, request: v1.RecordRequest, context: Context) -> v1.RecordResponse:
+        """Book."""
+        async with self._calls.open("Record", request, context) as call:
+            call.note(request_id=request.request_id, model=request.model)
+            recorded = await self._recorder.record(from_proto.recording(request), call.caller.tenant)
+            call.note(cost_nano_usd=recorded.account.cost_nano_usd)
+            return to_proto.record_response(recorded)
+
+    async def Report(self, request: v1.ReportRequest, context: Context) -> v1.ReportResponse:
+        """Add up."""
+        async with self._calls.open("Report", request, context) as call:
+            report = await self._reporter.report(from_proto.report_query(request, call.caller.tenant))
+            return to_proto.report_response(report)
+
+    async def _plan(self, message: v1.Request, call: Call) -> Plan:
+        request = await _read(message)
+        with from_proto.within("request"):
+            return self._planner.plan(request, call.caller.tenant, self._clock.now())
+
+    async def _estimate(self, message: v1.EstimateRequest, call: Call) -> v1.EstimateResponse:
+        request = await _read(message.request)
+        with from_proto.within("request"):
+            estimate = self._estimator.estimate(
+                request, call.caller.tenant, all_candidates=message.all_candidates, at=self._clock.now()
+            )
+        return to_proto.estimate_response(estimate)
+
+
+async def _read(message: v1.Request) -> ModelRequest:
+    if message.ByteSize() <= LARGE_BYTES:
+        return from_proto.model_request(message)
+    return await asyncio.to_thread(from_proto.model_request, message)
+
+
+async def _each(
+    items: Sequence[Item], answer: Callable[[Item], Awaitable[R]], call: Call
+) -> AsyncIterator[tuple[R | None, Status | None]]:
+    """Yield an answer or a status for each item, in their order."""
+    call.note(item_count=len(items))
+    for index, item in enumerate(items):
+        try:
+            call.check_item(index)
+            yield await answer(item), None
+        except CostsvcError as error:
+            yield None, outcome_of(error).status()
+
+
+def _route_response(request: v1.RouteRequest, plan: Plan) -> v1.RouteResponse:
+    return v1.RouteResponse(
+        decision=to_proto.decision(plan.decision),
+        messages_json=plan.body(stream=False) if request.include_body else b"",
+    )
+
+
+def _note_plan(call: Call, plan: Plan) -> None:
+    decision = plan.decision
+    call.note(
+        request_id=plan.request.request_id,
+        model=decision.model.id,
+        tier=decision.tier.label if decision.tier else "",
+        decision=decision.reasons[0].code,
+    )
+
+
+def _note_completed(call: Call, completed: Completed) -> None:
+    _note_plan(call, completed.attempt.plan)
+    call.note(
+        response_id=completed.attempt.response_id,
+        cost_nano_usd=completed.account.cost_nano_usd,
+        saved_nano_usd=completed.account.savings.total_nano_usd,
+        cache="bypassed" if completed.attempt.plan.request.bypass_cache else "disabled",
+        stop_reason=completed.stop_reason,
+    )

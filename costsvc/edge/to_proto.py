@@ -1,0 +1,201 @@
+"""Values of the domain as messages of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from costsvc import v1
+from costsvc.app.attempt import Completed
+from costsvc.app.complete import Started
+from costsvc.app.estimate import Estimate, ModelEstimate, Range
+from costsvc.app.record import Recorded
+from costsvc.app.report import Report, Row
+from costsvc.core.entry import MEASURES
+from costsvc.core.request import Tier
+from costsvc.core.routing import Candidate, Decision
+from costsvc.core.savings import Savings
+from costsvc.core.usage import Usage
+
+
+def decision(value: Decision) -> v1.Decision:
+    """Return a decision with its candidates and reasons."""
+    return v1.Decision(
+        model=value.model.id,
+        tier=_tier(value.tier),
+        baseline_model=value.baseline.id,
+        candidates=[_candidate(candidate) for candidate in value.candidates],
+        reasons=[v1.Reason(code=reason.code, detail=reason.detail) for reason in value.reasons],
+        expected_cost_nano_usd=value.expected_cost_nano_usd,
+        expected_baseline_nano_usd=value.expected_baseline_nano_usd,
+    )
+
+
+def complete_response(value: Completed) -> v1.CompleteResponse:
+    """Return a whole answer."""
+    attempt = value.attempt
+    return v1.CompleteResponse(
+        text=value.text,
+        message_json=value.message_json,
+        stop_reason=value.stop_reason,
+        bill=_bill_of(value),
+        decision=decision(attempt.plan.decision),
+        cache_outcome=_cache_outcome(bypassed=attempt.plan.request.bypass_cache),
+        attempt_count=value.attempt_count,
+        provider_request_id=value.provider_request_id,
+        response_id=attempt.response_id,
+        model=value.model,
+    )
+
+
+def stream_event(
+    value: Started | list[str] | Completed, *, provider_events: bool
+) -> v1.StreamCompleteResponse:
+    """Return one event of a stream."""
+    match value:
+        case Started():
+            attempt = value.attempt
+            started = v1.StreamStarted(
+                decision=decision(attempt.plan.decision),
+                response_id=attempt.response_id,
+                provider_request_id=value.provider_request_id,
+                cache_outcome=_cache_outcome(bypassed=attempt.plan.request.bypass_cache),
+            )
+            return v1.StreamCompleteResponse(started=started)
+        case Completed():
+            completed = v1.StreamCompleted(
+                message_json=value.message_json,
+                stop_reason=value.stop_reason,
+                bill=_bill_of(value),
+                attempt_count=value.attempt_count,
+                model=value.model,
+            )
+            return v1.StreamCompleteResponse(completed=completed)
+        case pieces if provider_events:
+            return v1.StreamCompleteResponse(provider_events=v1.ProviderEvents(event_json=pieces))
+        case pieces:
+            return v1.StreamCompleteResponse(text_delta="".join(pieces))
+
+
+def estimate_response(value: Estimate) -> v1.EstimateResponse:
+    """Return estimates, the chosen model's first."""
+    return v1.EstimateResponse(
+        estimates=[_model_estimate(estimate) for estimate in value.models], decision=decision(value.decision)
+    )
+
+
+def record_response(value: Recorded) -> v1.RecordResponse:
+    """Return what was booked."""
+    accounted = value.account
+    bill = _bill(
+        value.reported.totals, accounted.cost_nano_usd, accounted.baseline_nano_usd, accounted.savings
+    )
+    return v1.RecordResponse(entry_id=value.entry_id, bill=bill)
+
+
+def report_response(value: Report) -> v1.ReportResponse:
+    """Return a page of a report."""
+    return v1.ReportResponse(
+        rows=[_row(row) for row in value.rows],
+        totals=_totals(value.totals),
+        next_page_token=value.next_page_token,
+    )
+
+
+def _candidate(value: Candidate) -> v1.Candidate:
+    return v1.Candidate(
+        model=value.model.id,
+        tier=_tier(value.tier),
+        expected_cost_nano_usd=value.expected_cost_nano_usd,
+        ruled_out=value.ruled_out,
+    )
+
+
+def _tier(value: Tier | None) -> v1.Tier:
+    return _TIERS[value]
+
+
+def _cache_outcome(*, bypassed: bool) -> v1.CacheOutcome:
+    return v1.CACHE_OUTCOME_BYPASSED if bypassed else v1.CACHE_OUTCOME_DISABLED
+
+
+def _bill_of(value: Completed) -> v1.Bill:
+    accounted = value.account
+    return _bill(
+        value.reported.totals, accounted.cost_nano_usd, accounted.baseline_nano_usd, accounted.savings
+    )
+
+
+def _bill(usage: Usage, cost_nano_usd: int, baseline_nano_usd: int, savings: Savings) -> v1.Bill:
+    return v1.Bill(
+        usage=v1.Usage(
+            input_tokens=usage.input_tokens,
+            cache_write_5m_tokens=usage.cache_write_5m_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            output_tokens=usage.output_tokens,
+            web_search_count=usage.web_search_count,
+        ),
+        cost_nano_usd=cost_nano_usd,
+        baseline_nano_usd=baseline_nano_usd,
+        savings=v1.Savings(
+            routing_nano_usd=savings.routing_nano_usd,
+            token_reduction_nano_usd=savings.token_reduction_nano_usd,
+            caller_nano_usd=savings.caller_nano_usd,
+            prompt_cache_nano_usd=savings.prompt_cache_nano_usd,
+            batch_nano_usd=savings.batch_nano_usd,
+            response_cache_nano_usd=savings.response_cache_nano_usd,
+            total_nano_usd=savings.total_nano_usd,
+        ),
+    )
+
+
+def _model_estimate(value: ModelEstimate) -> v1.ModelEstimate:
+    return v1.ModelEstimate(
+        model=value.model.id,
+        tier=_tier(value.tier),
+        input_tokens=_token_range(value.input_tokens),
+        output_tokens=_token_range(value.output_tokens),
+        standard_cold=_cost_range(value.standard_cold),
+        standard_warm=_cost_range(value.standard_warm),
+        batch_cold=_cost_range(value.batch_cold),
+        batch_warm=_cost_range(value.batch_warm),
+    )
+
+
+def _token_range(value: Range) -> v1.TokenRange:
+    return v1.TokenRange(expected=value.expected, upper=value.upper, worst=value.worst)
+
+
+def _cost_range(value: Range) -> v1.CostRange:
+    return v1.CostRange(
+        expected_nano_usd=value.expected, upper_nano_usd=value.upper, worst_nano_usd=value.worst
+    )
+
+
+def _row(row: Row) -> v1.ReportRow:
+    period = Timestamp(seconds=int(row.period_start.timestamp()))
+    return v1.ReportRow(period_start_time=period, group=row.group, totals=_totals(row.sums))
+
+
+def _totals(sums: Sequence[int]) -> v1.ReportTotals:
+    by_name = dict(zip(MEASURES, sums, strict=True))
+    call_count, cost = by_name["call_count"], by_name["cost_nano_usd"]
+    savings = Savings(**{name: by_name[name] for name in _SAVINGS})
+    usage = Usage(**{name: by_name[name] for name in _USAGE})
+    return v1.ReportTotals(
+        call_count=call_count,
+        bill=_bill(usage, cost, by_name["baseline_nano_usd"], savings),
+        average_cost_nano_usd=(2 * cost + call_count) // (2 * call_count) if call_count else 0,
+    )
+
+
+_TIERS = {
+    None: v1.TIER_UNSPECIFIED,
+    Tier.SIMPLE: v1.TIER_SIMPLE,
+    Tier.MEDIUM: v1.TIER_MEDIUM,
+    Tier.COMPLEX: v1.TIER_COMPLEX,
+}
+_SAVINGS = tuple(Savings.__dataclass_fields__)
+_USAGE = tuple(Usage.__dataclass_fields__)
