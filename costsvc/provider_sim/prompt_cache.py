@@ -109,12 +109,12 @@ def _prefixes(prompt: Prompt, scope: dict[str, Any]) -> Iterator[tuple[bytes, in
         if level < MESSAGES <= block.level:
             state.update(b"\x00messages" + _stable([scope["messages"], prompt.has_images]))
         level = block.level
-        state.update(_content(block))
+        state.update(content_of(block))
         total += block.tokens
         yield state.digest(), total
 
 
-def _content(block: Block) -> bytes:
+def content_of(block: Block) -> bytes:
     """Return what the model would see of a block: the order of keys counts only inside a tool's input."""
     raw = block.raw
     if block.kind == "text" and not raw.get("citations"):

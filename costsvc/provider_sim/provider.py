@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from . import models, prompt_cache
+from . import kept_thinking, models, prompt_cache
 from .answers import Answer, compose
 from .bill import Bill, Line
 from .capabilities import check_model
@@ -142,6 +142,9 @@ class Provider:
             plan = self.cache.plan(prompt, scope, model, now_s)
         used = prompt_cache.metered(prompt, plan)
         answer = compose(body, model, prompt)
+        if model.id in kept_thinking.GUARDED_MODELS:
+            kept_thinking.check(prompt)
+            kept_thinking.sign(answer, prompt)
         used.web_searches = answer.web_searches
         used.input += answer.late_input_tokens
         used.thinking = answer.thinking_tokens
