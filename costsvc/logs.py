@@ -47,7 +47,8 @@ def _rendering(readable: bool) -> list[Processor]:
 
 
 def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    return _encode(event)
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event")}
+    return _encode({**first, **event})
 
 
 def _route_libraries(out: TextIO, shared: list[Processor], readable: bool) -> None:

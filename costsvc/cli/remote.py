@@ -108,9 +108,8 @@ def _explain(error: grpc.aio.AioRpcError, target: str) -> str:
         return (
             f"no service answers at {target}: start one with `costsvc serve`, or name another with --target"
         )
-    problems = _problems(error)
     reason = info.reason if info else error.code().name
-    return f"{reason}: {error.details()}" + (f" ({'; '.join(problems)})" if problems else "")
+    return f"{reason}: {'; '.join(_problems(error)) or error.details()}"
 
 
 def _problems(error: grpc.aio.AioRpcError) -> list[str]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from costsvc.cli.remote import as_json_text, call, service_options
-from costsvc.cli.text import percent, table, techniques
+from costsvc.cli.text import percent, table
 from costsvc.client import Client
 from costsvc.core.money import format_usd
 from costsvc.v1 import ReportRequest, ReportResponse, ReportTotals
 
 _SPAN = re.compile(r"(\d{1,5})([hd])")
 _PAGE_ROWS = 1000
-_HEADERS = ("period", "", "calls", "tokens in", "out", "cost", "baseline", "saved", "saved %", "by")
+_HEADERS = ("period", "", "calls", "tokens in", "out", "cost", "baseline", "saved", "saved %")
+_TECHNIQUE_HEADERS = ("period", "", "saved", "of baseline")
 _STARTS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
@@ -72,7 +72,10 @@ def report(
         page_size=_PAGE_ROWS,
     )
     response = call(target, tenant, lambda client: _all_pages(client, request))
-    click.echo(as_json_text(response) if as_json else _describe(response, granularity))
+    if as_json:
+        click.echo(as_json_text(response))
+    else:
+        click.echo(_describe(response, granularity or "", by_technique=kind == "GROUP_BY_TECHNIQUE"))
 
 
 def _timestamp(moment: datetime) -> Timestamp:
@@ -101,20 +104,26 @@ async def _all_pages(client: Client, request: ReportRequest) -> ReportResponse:
     return whole
 
 
-def _describe(response: ReportResponse, granularity: str | None) -> str:
-    rows = list(_rows(response, granularity))
-    total = _cells("total", "", response.totals)
+def _describe(response: ReportResponse, granularity: str, *, by_technique: bool) -> str:
+    starts = _STARTS.get(granularity, "%Y-%m-%d %H:%M")
+    groups = [(r.period_start_time.ToDatetime().strftime(starts), r.group, r.totals) for r in response.rows]
+    lines = [*groups, ("total", "", response.totals)]
+    if by_technique:
+        baseline_nano_usd = response.totals.bill.baseline_nano_usd
+        return table(_TECHNIQUE_HEADERS, [_technique_row(*line, baseline_nano_usd) for line in lines], left=2)
     average = f"average cost of a call: {format_usd(response.totals.average_cost_nano_usd)}"
-    return f"{table(_HEADERS, [*rows, total], left=2)}\n\n{average}"
+    return f"{table(_HEADERS, [_row(*line) for line in lines], left=2)}\n\n{average}"
 
 
-def _rows(response: ReportResponse, granularity: str | None) -> Iterable[tuple[str, ...]]:
-    shown = _STARTS[granularity] if granularity else "%Y-%m-%d %H:%M"
-    for row in response.rows:
-        yield _cells(row.period_start_time.ToDatetime().strftime(shown), row.group, row.totals)
+def _technique_row(
+    period: str, technique: str, totals: ReportTotals, baseline_nano_usd: int
+) -> tuple[str, str, str, str]:
+    saved_nano_usd = totals.bill.savings.total_nano_usd
+    name = technique.replace("_", " ")
+    return period, name, format_usd(saved_nano_usd), percent(saved_nano_usd, baseline_nano_usd)
 
 
-def _cells(period: str, group: str, totals: ReportTotals) -> tuple[str, ...]:
+def _row(period: str, group: str, totals: ReportTotals) -> tuple[str, ...]:
     bill, usage = totals.bill, totals.bill.usage
     prompt_tokens = (
         usage.input_tokens
@@ -133,5 +142,4 @@ def _cells(period: str, group: str, totals: ReportTotals) -> tuple[str, ...]:
         format_usd(bill.baseline_nano_usd),
         format_usd(saved_nano_usd),
         percent(saved_nano_usd, bill.baseline_nano_usd),
-        techniques(bill.savings),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def serve(**options: Any) -> None:
         settings = read_settings(options)
     except SettingsError as error:
         raise Refusal(str(error)) from error
+    # gRPC's own lines repeat, in another form, what is logged or refused here in one sentence.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Only now: the service is slow to import, and a mistyped option should not be slow to hear of.
     from costsvc.edge.server import CannotStart, run  # noqa: PLC0415
     from costsvc.logs import configure_logs  # noqa: PLC0415
