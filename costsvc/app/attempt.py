@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from costsvc.app.plan import Plan
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
 from costsvc.core.errors import Failure, ProviderError, UnknownModel
+from costsvc.core.json_text import to_json
 from costsvc.core.savings import Account, account
 from costsvc.core.usage import MalformedUsage, Reported, read_usage
 from costsvc.ports import UpstreamRequest
@@ -145,7 +145,7 @@ def entry_of(
         speed=reported.speed,
         service_tier=reported.service_tier,
         stop_reason=completed.stop_reason,
-        raw_usage_json=json.dumps(completed.message.get("usage"), separators=(",", ":")),
+        raw_usage_json=to_json(completed.message.get("usage")),
         usage=reported.totals,
         cost_nano_usd=accounted.cost_nano_usd,
         baseline_nano_usd=accounted.baseline_nano_usd,

@@ -7,7 +7,6 @@ within the caller's deadline all the same, because its end has the bill.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from costsvc.app.plan import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.settle import Settlement
 from costsvc.core.errors import DeadlineTooShort, ProviderError
+from costsvc.core.json_text import to_json
 from costsvc.core.message_stream import MessageAssembler
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
@@ -179,7 +179,7 @@ async def _read(stream: ProviderStream, relay: Relay | None, *, provider_events:
             await relay.put(piece)
     message = assembler.message()
     return UpstreamAnswer(
-        message_json=json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(),
+        message_json=to_json(message).encode(),
         message=message,
         provider_request_id=stream.provider_request_id,
     )

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 MAX_MEMBERS = 256
 """Far above what the Messages API knows; a bound on the only loop here that is not the C scanner's."""
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -31,7 +32,12 @@ class Member:
     @classmethod
     def of(cls, value: Any) -> Member:
         """Return a member for a value that costsvc decided."""
-        return cls(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        return cls(value, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """Return compact JSON text; characters beyond ASCII stay as they are."""
+    return _encode(value)
 
 
 def parse_object(source: bytes) -> dict[str, Member]:
@@ -58,7 +64,7 @@ def parse_object(source: bytes) -> dict[str, Member]:
 
 def join_object(members: Mapping[str, Member]) -> bytes:
     """Return the object's JSON text, each member as it came."""
-    texts = [f"{json.dumps(name)}:{member.text}" for name, member in members.items()]
+    texts = [f"{to_json(name)}:{member.text}" for name, member in members.items()]
     return f"{{{','.join(texts)}}}".encode()
 
 
@@ -116,7 +122,7 @@ def _reject_constant(name: str) -> NoReturn:
 def _reject_lone_surrogates(members: Mapping[str, Member]) -> None:
     """Refuse text that has no UTF-8 form: the provider would reject it after the trip."""
     try:
-        json.dumps([[name, member.value] for name, member in members.items()], ensure_ascii=False).encode()
+        to_json([[name, member.value] for name, member in members.items()]).encode()
     except UnicodeEncodeError:
         raise ValueError("text with half of a surrogate pair (\\ud800 to \\udfff alone)") from None
 

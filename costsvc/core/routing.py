@@ -96,6 +96,7 @@ def decide(
     candidates = tuple(consider(model, tier) for model, tier in listed)
     chosen = _first_fit(candidates)
     baseline = chosen.model if request.model else catalog.models[policy.baseline_model]
+    known = next((c for c in candidates if c.model is baseline and not c.ruled_out), None)
     return Decision(
         model=chosen.model,
         tier=chosen.tier,
@@ -103,7 +104,9 @@ def decide(
         candidates=candidates,
         reasons=(*reasons, *_passed_over(candidates, chosen), *_retirement(chosen.model, at)),
         expected_cost_nano_usd=chosen.expected_cost_nano_usd,
-        expected_baseline_nano_usd=cost_nano_usd(baseline, expected(baseline)),
+        expected_baseline_nano_usd=(
+            known.expected_cost_nano_usd if known else cost_nano_usd(baseline, expected(baseline))
+        ),
     )
 
 
