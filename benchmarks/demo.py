@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_hex
 from time import monotonic
 
 import grpc
@@ -26,8 +28,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from benchmarks import figures, workload
 from benchmarks.audit import Comparison, compare_answers, compare_bill, compare_report
-from benchmarks.stack import NotReady, Stack
-from benchmarks.traffic import Answer, send
+from benchmarks.stack import ProcessFailed, Stack
+from benchmarks.traffic import Answer, said, send
 from costsvc import v1
 from costsvc.client import Client
 
@@ -45,12 +47,15 @@ class Outcome:
     problems: list[str]
 
 
-async def run(calls: int | None, at_once: int, target: str | None) -> Outcome:
-    """Send the workload and compare the books."""
-    started, started_s = datetime.now(UTC), monotonic()
-    name = f"demo-{started:%Y%m%d%H%M%S}"
+async def run(calls: int | None, at_once: int, target: str | None, serve_options: Sequence[str]) -> Outcome:
+    """Send the workload and compare the books; a termination stops what was started, too."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    started = datetime.now(UTC)
+    name = f"demo-{started:%Y%m%d%H%M%S}-{token_hex(3)}"  # a tenant of its own: reports have this run only
     async with AsyncExitStack() as resources:
-        stack = None if target else await resources.enter_async_context(Stack())
+        stack = None if target else await resources.enter_async_context(Stack(*serve_options))
         provider_url = stack.provider_url if stack else None
         async with Client(stack.target if stack else str(target), tenant=name) as client:
             started_s = monotonic()
@@ -118,11 +123,11 @@ def show(outcome: Outcome) -> None:
     for title, table in figures.tables(answers):
         print(f"\n{title}\n{table}")
     print("\nThe books")
-    print(figures.books(comparison) if comparison else "  the provider's bill was not read: not our provider")
-    verdict = "every sum is that of the answers" if not outcome.problems else "see below"
-    print(f"  Report by model, team and feature           {verdict}")
+    print(figures.books(comparison) if comparison else "  The provider's bill and the ledger were not read.")
     if outcome.problems:
         print(f"\n{len(outcome.problems)} disagreements", *outcome.problems, sep="\n  ")
+    else:
+        print("\nReport by model, team and feature is the sum of the answers, to the nano-USD and the token.")
 
 
 def _as_json(outcome: Outcome) -> str:
@@ -143,6 +148,7 @@ def _arguments(given: Iterable[str] | None) -> argparse.Namespace:
     parser.add_argument("--calls", type=int, help="send about so many calls instead of all")
     parser.add_argument("--at-once", type=int, default=16, help="jobs side by side (default 16)")
     parser.add_argument("--target", help="a running service, HOST:PORT, instead of one of its own")
+    parser.add_argument("--catalog", action="append", default=[], help="prices on top of the bundled ones")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
     return parser.parse_args(None if given is None else list(given))
 
@@ -150,14 +156,14 @@ def _arguments(given: Iterable[str] | None) -> argparse.Namespace:
 def main(given: Iterable[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     arguments = _arguments(given)
+    options = [word for path in arguments.catalog for word in ("--catalog", path)]
     try:
-        outcome = asyncio.run(run(arguments.calls, arguments.at_once, arguments.target))
-    except NotReady as error:
-        print(error, file=sys.stderr)
+        outcome = asyncio.run(run(arguments.calls, arguments.at_once, arguments.target, options))
+    except (ProcessFailed, grpc.aio.AioRpcError) as error:
+        print(said(error), file=sys.stderr)
         return 1
-    except grpc.aio.AioRpcError as error:
-        print(f"{error.code().name}: {error.details()}", file=sys.stderr)
-        return 1
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return 130
     if arguments.json:
         print(_as_json(outcome))
     else:

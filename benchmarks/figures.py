@@ -88,7 +88,7 @@ def tables(answers: Sequence[Answer]) -> list[tuple[str, str]]:
 
 
 def books(comparison: Comparison) -> str:
-    """Return the ledger beside the provider's bill."""
+    """Return the ledger beside the provider's bill, both exact."""
     rounding = comparison.difference_pico_usd
     bound = comparison.entry_count * PICO_PER_NANO
     verdict = "rounding only" if 0 <= rounding < max(1, bound) else "MORE THAN ROUNDING"

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -31,16 +31,20 @@ _SERVICE = "costsvc.v1.CostService"
 _PROGRAM = Path(sys.executable).with_name("costsvc")
 
 
-class NotReady(Exception):
-    """A process did not come up; the message has the end of what it said."""
+class ProcessFailed(Exception):
+    """A process did not come up or did not stop well; the message has the end of what it said."""
 
 
 class Stack:
-    """The two processes, as an async context manager; the data directory goes when it ends."""
+    """The two processes, as an async context manager; the data directory goes when it ends.
 
-    def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="costsvc-demo-")
-        self._path = Path(self._directory.name)
+    `serve_options` are given to `costsvc serve` as they are.
+    """
+
+    def __init__(self, *serve_options: str) -> None:
+        self._serve_options = serve_options
+        self._open = AsyncExitStack()
+        self._path = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="costsvc-demo-")))
         sim_port, port, ops_port = _free_ports(3)
         self.provider_url = f"http://127.0.0.1:{sim_port}"
         self.target = f"127.0.0.1:{port}"
@@ -50,19 +54,18 @@ class Stack:
     async def __aenter__(self) -> Self:
         try:
             self._start("provider-sim", "--listen", self.provider_url.removeprefix("http://"))
-            self._start(
-                "serve", "--listen", self.target, "--ops", self._ops,
-                "--data-dir", str(self._path / "data"), "--upstream-url", self.provider_url,
-            )  # fmt: skip
+            data, url = str(self._path / "data"), self.provider_url
+            places = ("--listen", self.target, "--ops", self._ops, "--data-dir", data, "--upstream-url", url)
+            self._start("serve", *places, *self._serve_options)
             await self._until("provider-sim", self._bills)
             await self._until("serve", self._serves)
         except BaseException:
-            await self._close()
+            await self._open.aclose()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close()
+        await self._open.aclose()
 
     async def bill(self) -> list[dict[str, Any]]:
         """Return every line of the provider's bill."""
@@ -99,6 +102,7 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 env=environment,
             )
+        self._open.push_async_callback(self._stop, command)
 
     def _log(self, command: str) -> Path:
         return self._path / f"{command}.log"
@@ -110,8 +114,11 @@ class Stack:
                     if await ready():
                         return
                     await asyncio.sleep(_POLL_S)
-        said = self._log(command).read_text(errors="replace")[-2_000:]
-        raise NotReady(f"costsvc {command} did not come up; it said:\n{said}")
+        raise self._failed(command, "did not come up")
+
+    def _failed(self, command: str, what: str) -> ProcessFailed:
+        said = self._log(command).read_text(errors="replace")[-2_000:].strip()
+        return ProcessFailed(f"costsvc {command} {what}; it said:\n{said}")
 
     async def _bills(self) -> bool:
         try:
@@ -129,13 +136,6 @@ class Stack:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    async def _close(self) -> None:
-        try:
-            for command in reversed(list(self._processes)):
-                await self._stop(command)
-        finally:
-            self._directory.cleanup()
-
     async def _stop(self, command: str) -> None:
         """Ask a process to stop, wait for it, and kill it only when it does not; no one else is touched."""
         process = self._processes.pop(command, None)
@@ -147,7 +147,9 @@ class Stack:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
-            raise NotReady(f"costsvc {command} did not stop within {STOP_TIMEOUT_S:g} s") from None
+            raise self._failed(command, f"did not stop within {STOP_TIMEOUT_S:g} s") from None
+        if process.returncode != 0:
+            raise self._failed(command, f"ended with code {process.returncode}")
 
 
 async def _read(ledger: Ledger, start: datetime, end: datetime) -> list[Entry]:

@@ -61,7 +61,7 @@ async def send(
                 try:
                     await work_on(job)
                 except (grpc.aio.AioRpcError, aiohttp.ClientError) as error:
-                    failures.append(f"{job.job_id}: {_said(error)}")
+                    failures.append(f"{job.job_id}: {said(error)}")
 
         async def work_on(job: Job) -> None:
             if not job.own_call:
@@ -222,7 +222,8 @@ def _text_of(content: list[dict[str, Any]]) -> str:
     return "".join(block["text"] for block in content if block["type"] == "text")
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """Return what went wrong with a call, in one line."""
     return (
         f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
     )

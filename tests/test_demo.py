@@ -69,22 +69,39 @@ async def test_each_entry_is_the_bill_of_its_attempt_rounded_up() -> None:
     assert books["ledger_nano_usd"] == found["cost_nano_usd"] > 0
 
 
-async def test_the_demo_shows_savings_of_every_technique_at_work() -> None:
-    """The printed tables have each scenario and model, and routing and prompt caching saved money."""
+async def test_a_price_that_the_provider_does_not_charge_is_found(tmp_path: Path) -> None:
+    """With a discount in our catalogue only, every call on that model is named, and the exit code is 1."""
+    discounts = tmp_path / "discounts.toml"
+    discounts.write_text(
+        'schema = "costsvc/catalog/1"\n[[discount]]\nmodels = ["claude-haiku-5-5"]\npercent = "10"\n'
+    )
+    code, out, _ = await run_demo("--calls", "13", "--json", "--catalog", str(discounts))
+    found = json.loads(out)
+    assert code == 1
+    wrong = [problem for problem in found["problems"] if ": booked " in problem]
+    assert len(wrong) == found["calls_by_model"]["claude-haiku-5-5"]
+    assert found["books"]["line_count"] - found["books"]["equal_count"] == len(wrong)
+
+
+async def test_the_demo_prints_what_was_saved_and_how() -> None:
+    """The tables have each scenario and model; routing and both kinds of breakpoints saved money."""
     code, out, _ = await run_demo("--calls", "60")
     assert code == 0
     for expected in ("By scenario", "By model", "claude-haiku-4-5-20251001", "own calls", "rounding only"):
         assert expected in out
-    lines = {line.split("  ")[1]: line for line in out.splitlines() if line.startswith("  ")}
-    assert "$0.000000000" not in lines["routing"]
-    assert "$0.000000000" not in lines["prompt cache"]
+    saved = {
+        line.split("  ")[1]: line.split("$")[1].split(" ")[0]
+        for line in out.split("Savings by technique")[1].split("The books")[0].splitlines()
+        if "$" in line
+    }
+    assert all(float(saved[technique]) > 0 for technique in ("routing", "caller", "prompt cache", "total"))
 
 
 def test_the_workload_is_what_it_says(workload: ModuleType) -> None:
     """The workload has a few hundred calls, a third of them streamed, with hardly a text twice."""
     jobs = workload.load()
     calls = sum(job.call_count for job in jobs)
-    assert 280 <= calls <= 320
+    assert 290 <= calls <= 320
     assert 0.3 < sum(sum(job.streams) for job in jobs) / calls < 0.4
     texts = [text for job in jobs for text in job.turns]
     assert len(texts) - len(set(texts)) <= 3
