@@ -52,8 +52,8 @@ bench: $(READY)  ## measure the service against its targets
 	@$(BIN)/python -m benchmarks.bench
 
 lock:  ## resolve dependencies anew
-	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --extra server --extra dev -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url -o protos/requirements.lock protos/requirements.in
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --extra server --extra dev -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o protos/requirements.lock protos/requirements.in
 
 clean:  ## remove what was set up here
 	rm -rf .venv .venv-proto
