@@ -19,6 +19,7 @@ from costsvc.client import Client, error_info, status_of
 from costsvc.v1 import Message, Request
 
 DEFAULT_TARGET = "127.0.0.1:50051"
+_MAX_INT32 = 2**31 - 1
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -28,7 +29,9 @@ def service_options(command: F) -> F:
     """Add --target, --tenant and --json."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the response as JSON."),
-        click.option("--tenant", default="default", show_default=True, help="Who pays."),
+        click.option(
+            "--tenant", default="default", show_default=True, callback=_check_tenant, help="Who pays."
+        ),
         click.option("--target", default=DEFAULT_TARGET, show_default=True, help="Where the service is."),
     ):
         command = option(command)
@@ -47,7 +50,7 @@ def request_options(command: F) -> F:
         click.option(
             "--label", "labels", multiple=True, metavar="KEY=VALUE", help="For reports. Repeatable."
         ),
-        click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer."),
+        click.option("--max-tokens", type=click.IntRange(1, _MAX_INT32), help="The longest answer."),
         click.option("--model", default="", help="A model to pin, instead of the one that routing chooses."),
         click.option("--task", default="", help="What kind of work it is, such as faq."),
         click.option("--system", default="", help="Instructions that stand before the text."),
@@ -70,15 +73,19 @@ def build_request(
     """Return the request that the options describe; its rules are the service's to check."""
     if (text is None) == (messages_json is None):
         raise click.UsageError("give either TEXT or --messages-json")
-    return Request(
-        messages=[] if text is None else [Message(text=text)],
-        messages_json=b"" if messages_json is None else _read(messages_json),
-        system=system,
-        task=task,
-        model=model,
-        max_tokens=max_tokens,
-        labels=dict(_label(label) for label in labels),
-    )
+    body = b"" if messages_json is None else _read(messages_json)
+    try:
+        return Request(
+            messages=[] if text is None else [Message(text=text)],
+            messages_json=body,
+            system=system,
+            task=task,
+            model=model,
+            max_tokens=max_tokens,
+            labels=dict(_label(label) for label in labels),
+        )
+    except UnicodeEncodeError as error:
+        raise click.UsageError("what is given is not UTF-8") from error
 
 
 def call(target: str, tenant: str, use: Callable[[Client], Awaitable[T]]) -> T:
@@ -122,6 +129,13 @@ def _problems(error: grpc.aio.AioRpcError) -> list[str]:
         elif detail.Unpack(failed):
             found += [f"{violation.subject}: {violation.description}" for violation in failed.violations]
     return found
+
+
+def _check_tenant(_context: click.Context, _parameter: click.Parameter, tenant: str) -> str:
+    """Refuse what a header cannot carry; the service checks the rest."""
+    if not (tenant.isascii() and tenant.isprintable()):
+        raise click.BadParameter(f"{tenant!r} is not printable ASCII")
+    return tenant
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -31,16 +31,12 @@ class _Moment(click.ParamType[datetime]):
     ) -> datetime:
         if isinstance(value, datetime):
             return value
-        if span := _SPAN.fullmatch(value):
-            count, unit = int(span[1]), span[2]
-            return datetime.now(UTC) - (timedelta(hours=count) if unit == "h" else timedelta(days=count))
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            return _moment(value)
+        except (ValueError, OverflowError):
             self.fail(
                 f"{value!r} is neither a span such as 24h or 7d nor a date such as 2026-11-22", param, ctx
             )
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @click.command()
@@ -76,6 +72,14 @@ def report(
         click.echo(as_json_text(response))
     else:
         click.echo(_describe(response, granularity or "", by_technique=kind == "GROUP_BY_TECHNIQUE"))
+
+
+def _moment(text: str) -> datetime:
+    if span := _SPAN.fullmatch(text):
+        count, unit = int(span[1]), span[2]
+        return datetime.now(UTC) - (timedelta(hours=count) if unit == "h" else timedelta(days=count))
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _timestamp(moment: datetime) -> Timestamp:

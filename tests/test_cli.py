@@ -1,0 +1,410 @@
+"""Tests of the command line: help texts, and the real program against a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from costsvc.cli.commands import costsvc
+from costsvc.core.money import format_usd
+from costsvc.settings import OPTIONS
+
+GOLDEN = Path(__file__).parent / "golden"
+PROGRAM = Path(sys.executable).parent / "costsvc"
+COMMANDS = ("serve", "provider-sim", "complete", "route", "estimate", "report", "check-config")
+SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
+READY_S = 30
+
+
+def environment() -> dict[str, str]:
+    """Return the environment without any setting of the machine."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("COSTSVC_", "ANTHROPIC_"))}
+
+
+def program(*args: str | Path, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed program to its end."""
+    return subprocess.run(
+        [PROGRAM, *args],
+        input=stdin,
+        env=environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def start(*args: str | Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """Start a service, and return it with its ready line."""
+    process = subprocess.Popen(
+        [PROGRAM, *args], env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    deadline = monotonic() + READY_S
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
+            return process, event
+        assert monotonic() < deadline
+    raise AssertionError(f"the service ended: {said}")
+
+
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
+    """Stop a service, and return its exit code and the rest of its log."""
+    process.send_signal(number)
+    _, log = process.communicate(timeout=30)
+    return process.returncode, log
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Give the ready line of a running service."""
+    process, ready = start(*SIMULATED, "--data-dir", tmp_path_factory.mktemp("service"))
+    yield ready
+    stop(process)
+
+
+@pytest.fixture
+def target(service: dict[str, str]) -> tuple[str, str]:
+    """Give the option that names the running service."""
+    return ("--target", service["listen"])
+
+
+def sentence(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the one sentence of a command that ended with exit code 2; its log lines are JSON."""
+    return _sentence(result, 2)
+
+
+def _sentence(result: subprocess.CompletedProcess[str], code: int) -> str:
+    said = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    assert len(said) == 1, result.stderr
+    assert said[0].startswith("costsvc: ")
+    assert result.stdout == ""
+    assert result.returncode == code
+    return said[0]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_as_agreed(command: str) -> None:
+    """A change of the command line shows as a change of a file; UPDATE_GOLDEN=1 writes them."""
+    result = CliRunner().invoke(costsvc, [*command.split(), "--help"], prog_name="costsvc", terminal_width=80)
+    assert result.exit_code == 0
+    golden = GOLDEN / f"{command or 'costsvc'}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(result.output)
+    assert result.output == golden.read_text()
+
+
+def test_the_overview_names_every_command() -> None:
+    """Each command that the group knows loads, under its own name."""
+    context = click.Context(costsvc)
+    assert tuple(costsvc.list_commands(context)) == COMMANDS
+    for name in COMMANDS:
+        command = costsvc.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+
+
+def test_every_setting_that_is_an_option_is_one() -> None:
+    """The table of settings and the options of serve agree."""
+    command = costsvc.get_command(click.Context(costsvc), "serve")
+    assert command is not None
+    assert {parameter.name for parameter in command.params} == set(OPTIONS)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """The overview imports neither gRPC nor a provider's SDK, so that it answers at once."""
+    code = (
+        "import sys; from costsvc.cli.commands import costsvc; costsvc(['--help'], standalone_mode=False);"
+        "sys.exit(bool({'grpc', 'anthropic', 'aiohttp', 'pydantic', 'redis', 'google'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_version_is_printed() -> None:
+    """As the package has it."""
+    assert re.fullmatch(r"costsvc \d+\.\d+\.\d+\n", program("--version").stdout)
+
+
+def test_a_base_install_says_what_is_missing() -> None:
+    """Without the extra the program names it instead of showing a traceback."""
+    code = "import sys; sys.modules['click'] = None; from costsvc.cli import main; main()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        2,
+        "costsvc: click is not installed: install costsvc[server]\n",
+    )
+
+
+def test_check_config_prints_what_is_in_force() -> None:
+    """Models with prices, tiers, tasks and both hashes."""
+    result = program("check-config")
+    assert result.returncode == 0
+    assert re.search(r"^catalogue [0-9a-f]{16}", result.stdout)
+    assert re.search(r"^claude-sonnet-4-20250514 .* 3 .* 15 ", result.stdout, re.MULTILINE)
+    assert re.search(r"^policy [0-9a-f]{16}", result.stdout, re.MULTILINE)
+    assert re.search(r"^complex +claude-opus", result.stdout, re.MULTILINE)
+    assert re.search(r"^faq +simple +512$", result.stdout, re.MULTILINE)
+
+
+def test_check_config_takes_overlays(tmp_path: Path) -> None:
+    """A discount changes the prices printed, and the catalogue's hash."""
+    overlay = tmp_path / "contract.toml"
+    overlay.write_text('schema = "costsvc/catalog/1"\n[[discount]]\nmodels = ["*"]\npercent = "50"\n')
+    result = program("check-config", "--catalog", overlay)
+    assert re.search(r"^claude-sonnet-4-20250514 .* 1\.5 .* 7\.5 ", result.stdout, re.MULTILINE)
+    assert result.stdout.split()[1] != program("check-config").stdout.split()[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "words"),
+    [
+        ("--policy", "version = 1", ("tiers", "is missing")),
+        ("--policy", "version = ", ("is not TOML",)),
+        ("--policy", None, ("cannot be read",)),
+        ("--catalog", 'schema = "costsvc/catalog/1"\nprize = 1', ("prize", "is not a known field")),
+    ],
+)
+def test_a_bad_file_is_one_sentence(
+    tmp_path: Path, option: str, text: str | None, words: tuple[str, ...]
+) -> None:
+    """The sentence names file and field; the service refuses to start with the same one."""
+    path = tmp_path / "bad.toml"
+    if text is not None:
+        path.write_text(text)
+    said = sentence(program("check-config", option, path))
+    assert all(word in said for word in ("bad.toml", *words)), said
+    assert sentence(program(*SIMULATED, "--data-dir", tmp_path / "data", option, path)) == said
+
+
+def test_a_missing_key_is_one_sentence() -> None:
+    """It says which variable to set, and what to do without one."""
+    said = sentence(program("serve", "--upstream", "anthropic"))
+    assert "ANTHROPIC_API_KEY" in said
+    assert "--upstream simulated" in said
+
+
+def test_a_store_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+    """It says what to correct."""
+    said = sentence(program(*SIMULATED, "--redis-url", f"unix://{tmp_path}/none.sock"))
+    assert "store does not answer" in said
+    assert "--redis-url" in said
+
+
+@pytest.mark.parametrize("option", ["--listen", "--ops"])
+def test_a_port_in_use_is_one_sentence(tmp_path: Path, option: str) -> None:
+    """It names the address and the option."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = sentence(program(*SIMULATED, "--data-dir", tmp_path, option, address))
+    assert said == (
+        f"costsvc: cannot listen on {address}: address already in use; name another address with {option}"
+    )
+
+
+def test_a_data_directory_in_use_is_one_sentence(tmp_path: Path) -> None:
+    """It says which process uses it."""
+    process, _ = start(*SIMULATED, "--data-dir", tmp_path)
+    said = sentence(program(*SIMULATED, "--data-dir", tmp_path))
+    assert str(process.pid) in said
+    assert stop(process)[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_is_told_to_stop_ends_well(tmp_path: Path, number: int) -> None:
+    """Exit code 0 and a last line, without a traceback."""
+    process, _ = start(*SIMULATED, "--data-dir", tmp_path)
+    code, log = stop(process, number)
+    assert code == 0
+    assert json.loads(log.splitlines()[-1])["event"] == "stopped"
+
+
+def test_no_service_is_one_sentence() -> None:
+    """It says what to start; the exit code tells it from a bad configuration."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = f"127.0.0.1:{taken.getsockname()[1]}"
+    said = _sentence(program("complete", "hi", "--target", free), 1)
+    assert f"no service answers at {free}" in said
+    assert "costsvc serve" in said
+
+
+def test_complete_prints_the_answer_and_its_bill(target: tuple[str, str]) -> None:
+    """The answer alone is on standard output, one line of money on standard error."""
+    result = program("complete", "What is a monad?", "--task", "faq", *target)
+    assert result.returncode == 0
+    assert "monad" in result.stdout
+    (bill,) = result.stderr.splitlines()
+    assert re.fullmatch(
+        r"claude-haiku-5-5 \| end_turn \| \d+ tokens in, \d+ out \| cost \$0\.\d+ "
+        r"\| baseline \$0\.\d+ \| saved \$0\.\d+, \d+\.\d % \(routing \$0\.\d+\)",
+        bill,
+    )
+
+
+def test_complete_as_json_has_every_field(target: tuple[str, str]) -> None:
+    """Scripts find amounts as integers in strings, zeros included."""
+    result = program("complete", "hi", "--json", "--label", "team=search", *target)
+    answer = json.loads(result.stdout)
+    bill = answer["bill"]
+    assert answer["text"]
+    assert answer["attempt_count"] == 1
+    assert int(bill["baseline_nano_usd"]) - int(bill["cost_nano_usd"]) == int(
+        bill["savings"]["total_nano_usd"]
+    )
+    assert bill["savings"]["batch_nano_usd"] == "0"
+    assert result.stderr == ""
+
+
+def test_a_streamed_answer_is_the_same_answer(target: tuple[str, str]) -> None:
+    """Text and bill are printed as for a unary call."""
+    whole = program("complete", "Explain entropy", "--max-tokens", "60", *target)
+    streamed = program("complete", "Explain entropy", "--max-tokens", "60", "--stream", *target)
+    assert streamed.returncode == 0
+    assert streamed.stdout == whole.stdout
+    assert streamed.stderr == whole.stderr
+
+
+def test_a_stream_as_json_is_one_event_a_line(target: tuple[str, str]) -> None:
+    """First started, last completed, text between."""
+    result = program("complete", "Explain entropy", "--stream", "--json", *target)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert "started" in events[0]
+    assert "completed" in events[-1]
+    assert "".join(event.get("text_delta", "") for event in events)
+
+
+def test_a_full_body_is_read_from_a_file_or_standard_input(target: tuple[str, str], tmp_path: Path) -> None:
+    """The provider's own JSON goes through as it is."""
+    body = json.dumps({"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+    path = tmp_path / "body.json"
+    path.write_text(body)
+    piped = program("complete", "--messages-json", "-", *target, stdin=body)
+    assert piped.returncode == 0
+    assert program("complete", "--messages-json", path, *target).stdout == piped.stdout != ""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("text", "--messages-json", "-"),
+        ("text", "--label", "team"),
+        ("text", "--tenant", "line\nend"),
+        ("text", "--max-tokens", "99999999999"),
+        (os.fsdecode(b"not UTF-8: \xff"),),
+    ],
+)
+def test_a_request_that_is_not_clear_is_a_usage_error(args: tuple[str, ...]) -> None:
+    """Before anything is sent."""
+    result = program("complete", *args)
+    assert result.returncode == 2
+    assert "Usage: costsvc complete" in result.stderr
+
+
+def test_route_prints_the_decision(target: tuple[str, str]) -> None:
+    """The model first, then reasons, expected cost, and candidates."""
+    lines = program("route", "hello", "--task", "greeting", *target).stdout.splitlines()
+    assert lines[0] == "claude-haiku-5-5 (simple)"
+    assert any(line.startswith("  task_hint: ") for line in lines)
+    assert any(re.match(r"claude-opus-5-5 +complex +\$", line) for line in lines)
+
+
+def test_estimate_prints_a_row_a_model(target: tuple[str, str]) -> None:
+    """One row, or one for each model of the policy."""
+    assert len(program("estimate", "hello", *target).stdout.splitlines()) == 2
+    table = program("estimate", "hello", "--all", *target).stdout.splitlines()
+    assert [line.split()[0] for line in table[1:]] == [
+        "claude-sonnet-5-5",
+        "claude-haiku-5-5",
+        "claude-opus-5-5",
+    ]
+
+
+def test_report_adds_up_what_was_spent(target: tuple[str, str]) -> None:
+    """The cost of the calls made, under the label that they had; nothing for other tenants."""
+    mine = ("--tenant", "report-test")
+    costs = []
+    for team in ("search", "search", "ads"):
+        answer = program("complete", "hi", "--json", "--label", f"team={team}", *mine, *target)
+        costs.append(int(json.loads(answer.stdout)["bill"]["cost_nano_usd"]))
+    text = program("report", "--by", "label:team", *mine, *target).stdout
+    search, total = (re.search(rf"^.*{word}.*$", text, re.MULTILINE) for word in ("search", "total"))
+    assert search is not None
+    assert total is not None
+    assert f"  {format_usd(costs[0] + costs[1])}  " in search[0]
+    assert total[0].split()[:2] == ["total", "3"]
+    assert f"  {format_usd(sum(costs))}  " in total[0]
+    techniques = program("report", "--by", "technique", "--granularity", "day", *mine, *target).stdout
+    assert re.search(r"^\d{4}-\d\d-\d\d +routing +\$0\.\d+ +\d+\.\d %$", techniques, re.MULTILINE)
+    empty = json.loads(program("report", "--json", "--tenant", "nobody", *target).stdout)
+    assert empty["rows"] == []
+    assert empty["totals"]["call_count"] == "0"
+
+
+def test_report_takes_dates_and_spans(target: tuple[str, str]) -> None:
+    """Both ends can be a date, a time or how long ago."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    for args in (
+        ("--since", "7d"),
+        ("--since", yesterday, "--until", "1h"),
+        ("--since", f"{yesterday}T10:00Z"),
+    ):
+        assert program("report", *args, *target).returncode == 0
+    assert program("report", "--since", "yesterday", *target).returncode == 2
+    assert program("report", "--since", "0001-01-01T00:00+05:00", *target).returncode == 2
+    assert program("report", "--by", "label:", *target).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--model", "claude-none"), "UNKNOWN_MODEL: no model 'claude-none' in the catalogue"),
+        (("--task", "No Task!"), "INVALID_FIELD: request.task: "),
+        (("--tenant", "Not a tenant"), "INVALID_FIELD: costsvc-tenant: "),
+    ],
+)
+def test_a_refused_call_is_one_sentence(target: tuple[str, str], args: tuple[str, ...], said: str) -> None:
+    """The reason, then the field or the message; exit code 1."""
+    assert _sentence(program("complete", "hi", *args, *target), 1).startswith(f"costsvc: {said}")
+
+
+def test_the_simulated_provider_runs_alone(tmp_path: Path) -> None:
+    """The service reaches it through the real adapter, as it would reach the provider."""
+    simulator = subprocess.Popen(
+        [PROGRAM, "provider-sim", "--listen", "127.0.0.1:0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert simulator.stderr is not None
+    url = simulator.stderr.readline().split()[-1]
+    process, ready = start(
+        *("serve", "--upstream-url", url, "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0"),
+        *("--data-dir", tmp_path),
+    )
+    assert ready["provider"] == "anthropic"
+    assert program("complete", "hi", "--target", ready["listen"]).returncode == 0
+    assert stop(process)[0] == 0
+    assert stop(simulator)[0] == 0
+
+
+def test_the_simulated_provider_refuses_what_it_cannot_listen_on() -> None:
+    """A port in use and a text that is no address: one sentence each."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert f"cannot listen on {address}" in sentence(program("provider-sim", "--listen", address))
+    assert "must be an address" in sentence(program("provider-sim", "--listen", "here"))
