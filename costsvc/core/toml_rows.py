@@ -87,15 +87,18 @@ class Row:
 
     def row(self, field: str, default: Mapping[str, Any] | None = None) -> Row:
         """Return a table inside this one."""
-        return Row(self.file, f"{self.table}.{field}", self._take(field, dict, default, "a table"))
+        return Row(self.file, self._inside(field), self._take(field, dict, default, "a table"))
 
     def rows(self, field: str, default: list[Any] | None = None) -> tuple[Row, ...]:
         """Return an array of tables inside this one, each named by its position, counted from 1."""
         values = self._take(field, list, default, "an array of tables")
         if not all(isinstance(value, dict) for value in values):
             raise self.error(field, "must be an array of tables")
-        prefix = f"{self.table}." if self.table else ""
-        return tuple(Row(self.file, f"{prefix}{field}[{at}]", value) for at, value in enumerate(values, 1))
+        name = self._inside(field)
+        return tuple(Row(self.file, f"{name}[{at}]", value) for at, value in enumerate(values, 1))
+
+    def _inside(self, field: str) -> str:
+        return f"{self.table}.{field}" if self.table else field
 
     def finish(self) -> None:
         """Refuse fields that no reader asked for: a mistyped name would otherwise be a silent default."""
