@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 MAX_MEMBERS = 256
 """Far above what the Messages API knows; a bound on the only loop here that is not the C scanner's."""
 
+MAX_DIGITS = 1_000
+"""Of a whole number; Python itself refuses some thousands, in words about its own settings."""
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -44,8 +47,8 @@ def parse_object(source: bytes) -> dict[str, Member]:
     """Return the members of a JSON object, in their order.
 
     Raises:
-        ValueError: not UTF-8, not one JSON object, a key given twice anywhere, NaN or an infinity, or text
-            with half of a surrogate pair; the message says which and where.
+        ValueError: not UTF-8, not one JSON object, a key given twice anywhere, NaN or an infinity, a number
+            of more than `MAX_DIGITS` digits, or text with half of a surrogate pair; the message says which.
     """
     try:
         text = source.decode()
@@ -71,7 +74,7 @@ def join_object(members: Mapping[str, Member]) -> bytes:
 def _scan_members(text: str) -> dict[str, Member]:
     """Walk the top level; the values are scanned by the standard library's C scanner."""
     members: dict[str, Member] = {}
-    at = _expect(text, _skip(text, 0), "{")
+    at = _skip(text, _expect(text, _skip(text, 0), "{"))
     closed = text[at : at + 1] == "}"
     while not closed:
         _expect(text, at, '"')
@@ -99,10 +102,10 @@ def _skip(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, character: str) -> int:
-    """Return the place after an expected character and the white space behind an opening brace."""
+    """Return the place after an expected character."""
     if text[at : at + 1] != character:
         raise JSONDecodeError(f"expected {character!r}", text, at)
-    return _skip(text, at + 1) if character == "{" else at + 1
+    return at + 1
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -113,6 +116,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice[:64]!r} is given twice")
     return members
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")
+    return int(digits)
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -127,4 +136,6 @@ def _reject_lone_surrogates(members: Mapping[str, Member]) -> None:
         raise ValueError("text with half of a surrogate pair (\\ud800 to \\udfff alone)") from None
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_whole_number, parse_constant=_reject_constant
+)
