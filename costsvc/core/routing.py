@@ -167,6 +167,5 @@ def _passed_over(candidates: tuple[Candidate, ...], chosen: Candidate) -> Iterab
 
 def _retirement(model: Model, at: datetime) -> Iterable[Reason]:
     if model.retires_on and model.retires_on - at.date() <= RETIREMENT_NOTICE:
-        yield Reason(
-            "model_retires", f"{model.id} retires on {model.retires_on}; {model.replacement} replaces it"
-        )
+        replacement = model.replacement or "no model"
+        yield Reason("model_retires", f"{model.id} retires on {model.retires_on}; {replacement} replaces it")
