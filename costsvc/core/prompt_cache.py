@@ -66,7 +66,9 @@ def _markable(request: ModelRequest, name: str) -> bool:
         return bool(value)
     if not isinstance(value, list) or not value or not isinstance(value[-1], dict):
         return False
-    return name == "tools" or (value[-1]["type"] == "text" and bool(value[-1]["text"]))
+    if name == "tools":  # one that is loaded only when it is searched for is not in the prefix
+        return not value[-1].get("defer_loading")
+    return value[-1]["type"] == "text" and bool(value[-1]["text"])
 
 
 def _prefix_tokens(request: ModelRequest, model: Model) -> int:
