@@ -99,6 +99,8 @@ def within(field: str) -> Iterator[None]:
     except InvalidRequest as error:
         outer = [Violation(f"{field}.{inner.field}", inner.problem) for inner in error.violations]
         raise InvalidRequest(*outer) from error
+    except RecursionError:  # what could just be read may be too deep to be walked from further down the stack
+        raise InvalidRequest(Violation(f"{field}.messages_json", "nested too deeply")) from None
 
 
 def _instant(stamp: Timestamp, field: str) -> datetime:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NoReturn
 
 import grpc
@@ -30,7 +32,8 @@ from costsvc.core.errors import (
 DOMAIN = "costsvc.v1"
 NEVER_RETRY = -1
 _MAX_VIOLATIONS = 20
-_MAX_TEXT = 500  # of one field: metadata as a whole must stay below 8 KB
+# Clients refuse metadata above 8 KB, in which what is quoted counts several times, in its encoded forms.
+_MAX_TEXT_BYTES, _MAX_VIOLATIONS_BYTES = 500, 2_000
 _OVERLOADED_S, _STORE_S, _PROVIDER_S = 0.25, 0.5, 1.0
 
 
@@ -148,15 +151,15 @@ async def abort(context: ServicerContext[Any, Any], outcome: Outcome) -> NoRetur
 
 
 def _invalid(error: InvalidRequest) -> Outcome:
-    shown = error.violations[:_MAX_VIOLATIONS]
+    shown = _shown((v.field, v.problem) for v in error.violations)
     violations = [
-        details.BadRequest.FieldViolation(field=_cut(v.field), description=_cut(v.problem)) for v in shown
+        details.BadRequest.FieldViolation(field=field, description=problem) for field, problem in shown
     ]
-    first = shown[0]
+    field, problem = shown[0]
     return Outcome(
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason=v1.ERROR_REASON_INVALID_FIELD,
-        message=f"{_cut(first.field)}: {_cut(first.problem)}",
+        message=f"{field}: {problem}",
         details=(details.BadRequest(field_violations=violations),),
     )
 
@@ -164,7 +167,7 @@ def _invalid(error: InvalidRequest) -> Outcome:
 def _no_model_fits(error: NoModelFits) -> Outcome:
     violations = [
         details.PreconditionFailure.Violation(type="MODEL", subject=model, description=reason)
-        for model, reason in list(error.reasons.items())[:_MAX_VIOLATIONS]
+        for model, reason in _shown(error.reasons.items())
     ]
     return Outcome(
         code=grpc.StatusCode.FAILED_PRECONDITION,
@@ -251,7 +254,23 @@ def _provider(error: ProviderError) -> Outcome:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
+    raw = text.encode(errors="replace")
+    return (
+        raw.decode() if len(raw) <= _MAX_TEXT_BYTES else f"{raw[:_MAX_TEXT_BYTES].decode(errors='ignore')}..."
+    )
+
+
+def _shown(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the first pairs, as many as there is room for; always at least one."""
+    shown: list[tuple[str, str]] = []
+    left = _MAX_VIOLATIONS_BYTES
+    for pair in islice(pairs, _MAX_VIOLATIONS):
+        first, second = map(_cut, pair)
+        left -= len(first.encode()) + len(second.encode())
+        if left < 0:
+            break
+        shown.append((first, second))
+    return shown
 
 
 def _duration(seconds: float) -> Duration:
