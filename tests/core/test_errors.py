@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from costsvc.core import errors
+from costsvc.core.errors import (
+    AlreadyRecorded,
+    CostsvcError,
+    Failure,
+    InvalidRequest,
+    NoModelFits,
+    Overloaded,
+    ProviderError,
+    UnknownModel,
+    Violation,
+)
+
+
+def test_the_tree_is_drawn_as_it_is() -> None:
+    """The module's drawing names every error there is, in order, and all hang on one root."""
+    found = [
+        kind
+        for kind in vars(errors).values()
+        if inspect.isclass(kind) and issubclass(kind, CostsvcError) and kind is not CostsvcError
+    ]
+    drawn = [line.split()[1] for line in (errors.__doc__ or "").splitlines() if line.startswith(("├", "└"))]
+    assert [kind.__name__ for kind in found] == drawn
+    assert all(kind.__bases__ == (CostsvcError,) for kind in found)
+
+
+def test_errors_carry_data() -> None:
+    """Whoever catches one reads fields, not a message."""
+    violation = Violation("a.b", "is odd")
+    assert InvalidRequest(violation, violation).violations == (violation, violation)
+    assert UnknownModel("gpt").model == "gpt"
+    assert NoModelFits({"m": "is retired"}).reasons == {"m": "is retired"}
+    assert Overloaded("bytes").limit == "bytes"
+    assert AlreadyRecorded("e1").entry_id == "e1"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (InvalidRequest(Violation("a", "is odd"), Violation("b", "is even")), "a: is odd; b: is even"),
+        (UnknownModel("gpt"), "unknown model 'gpt'"),
+        (NoModelFits({"m": "is retired", "n": "is small"}), "m: is retired; n: is small"),
+        (Overloaded("calls"), "calls limit reached"),
+        (AlreadyRecorded("e1"), "already recorded as e1"),
+        (ProviderError(Failure.TIMED_OUT), "timed_out: 0"),
+        (
+            ProviderError(
+                Failure.INVALID, http_status=400, error_type="invalid_request_error", message="No."
+            ),
+            "invalid: 400 invalid_request_error No.",
+        ),
+    ],
+)
+def test_errors_read_well_in_a_log(error: CostsvcError, text: str) -> None:
+    """One line says what happened."""
+    assert str(error) == text
+
+
+def test_a_provider_error_says_whether_money_may_be_gone() -> None:
+    """Nothing is assumed: only who made the attempt can know, and which attempt it was."""
+    error = ProviderError(Failure.UNAVAILABLE)
+    assert (error.may_have_spent, error.retry_after_s, error.attempt_id) == (False, None, "")
+    assert ProviderError(Failure.TIMED_OUT, may_have_spent=True, retry_after_s=2.5).may_have_spent
+
+
+def test_the_reasons_of_no_model_are_a_copy() -> None:
+    """What happens to the caller's mapping later changes no error."""
+    reasons = {"m": "is retired"}
+    error = NoModelFits(reasons)
+    reasons.clear()
+    assert error.reasons == {"m": "is retired"}

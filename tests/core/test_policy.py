@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.catalog import CatalogError
+from costsvc.core.policy import MarkSystem, Policy, Sampling, Task, read_policy
+from costsvc.core.request import Tier
+
+CATALOG = load_catalog_files()
+SHIPPED = load_policy_file(None, CATALOG)
+GOOD = """
+version = 1
+baseline_model = "claude-opus-4-5"
+default_tier = "medium"
+default_max_tokens = 900
+sampling = "drop"
+report_labels = ["team"]
+[tiers]
+simple = ["claude-haiku-5-5", "claude-haiku-4-5", "claude-haiku-5-5"]
+medium = ["claude-sonnet-5-5"]
+complex = ["claude-opus-5-5"]
+[prompt_cache]
+mark_system = "always"
+tasks = ["support"]
+[tasks]
+faq = { tier = "simple", max_tokens = 50 }
+proof = { tier = "complex" }
+"""
+
+
+def test_a_policy_is_read_whole() -> None:
+    """Every field arrives; aliases become ids, repetitions go."""
+    policy = read_policy(GOOD, CATALOG)
+    assert policy == Policy(
+        baseline_model="claude-opus-4-5-20251101",
+        default_tier=Tier.MEDIUM,
+        default_max_tokens=900,
+        sampling=Sampling.DROP,
+        report_labels=frozenset({"team"}),
+        tiers={
+            Tier.SIMPLE: ("claude-haiku-5-5", "claude-haiku-4-5-20251001"),
+            Tier.MEDIUM: ("claude-sonnet-5-5",),
+            Tier.COMPLEX: ("claude-opus-5-5",),
+        },
+        mark_system=MarkSystem.ALWAYS,
+        marked_tasks=frozenset({"support"}),
+        tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
+        hash=policy.hash,
+    )
+
+
+def test_what_may_be_left_out_has_its_default() -> None:
+    """Sampling is refused, nothing is marked, no label is added up, no task is known."""
+    kept = [line for line in GOOD.splitlines() if not line.startswith(("sampling", "report_labels"))]
+    policy = read_policy("\n".join(kept[: kept.index("[prompt_cache]")]), CATALOG)
+    assert (policy.sampling, policy.mark_system) == (Sampling.REJECT, MarkSystem.NEVER)
+    assert (policy.report_labels, policy.marked_tasks, policy.tasks) == (frozenset(), frozenset(), {})
+
+
+def test_the_longest_answer_goes_by_task() -> None:
+    """The task's limit, else the policy's; also for a task that nobody listed."""
+    policy = read_policy(GOOD, CATALOG)
+    assert [policy.max_tokens(task) for task in ("faq", "proof", "unheard", "")] == [50, 900, 900, 900]
+
+
+def test_the_models_of_a_policy_are_listed_once() -> None:
+    """In the order of tiers, the baseline last."""
+    assert read_policy(GOOD, CATALOG).models == (
+        "claude-haiku-5-5",
+        "claude-haiku-4-5-20251001",
+        "claude-sonnet-5-5",
+        "claude-opus-5-5",
+        "claude-opus-4-5-20251101",
+    )
+
+
+def test_the_hash_goes_by_the_text() -> None:
+    """Whoever reads a log can tell which file was in force."""
+    assert read_policy(GOOD, CATALOG).hash == read_policy(GOOD, CATALOG, name="other").hash
+    assert read_policy(GOOD, CATALOG).hash != read_policy(GOOD + "\n", CATALOG).hash
+
+
+BROKEN = {
+    "not toml": ("version = 1", "version", "", "", "is not TOML"),
+    "no version": ("version = 1", "", "", "version", "is missing"),
+    "other version": ("version = 1", "version = 2", "", "version", "must be 1"),
+    "version as text": ("version = 1", 'version = "1"', "", "version", "must be a whole number"),
+    "unknown field": ("version = 1", "version = 1\ncolour = 3", "", "colour", "is not a known field"),
+    "unknown table": ("[tiers]", "[extra]\n[tiers]", "", "extra", "is not a known field"),
+    "no baseline": ('baseline_model = "claude-opus-4-5"', "", "", "baseline_model", "is missing"),
+    "unknown baseline": (
+        "opus-4-5",
+        "opus-9",
+        "",
+        "baseline_model",
+        "'claude-opus-9' is not in the catalogue",
+    ),
+    "no default tier": ('default_tier = "medium"', "", "", "default_tier", "is missing"),
+    "odd default tier": (
+        '"medium"',
+        '"hard"',
+        "",
+        "default_tier",
+        "'hard' is none of complex, medium, simple",
+    ),
+    "tier in capitals": ('"medium"', '"MEDIUM"', "", "default_tier", "'MEDIUM' is none of"),
+    "no default length": ("default_max_tokens = 900", "", "", "default_max_tokens", "is missing"),
+    "zero default length": ("900", "0", "", "default_max_tokens", "must be from 1 to 128000"),
+    "long default length": ("900", "128001", "", "default_max_tokens", "must be from 1 to 128000"),
+    "negative default length": ("900", "-9", "", "default_max_tokens", "must not be negative"),
+    "odd sampling": ('"drop"', '"keep"', "", "sampling", "'keep' is none of drop, old_version, reject"),
+    "labels as text": ('["team"]', '"team"', "", "report_labels", "must be an array of strings"),
+    "labels as numbers": ('["team"]', "[1]", "", "report_labels", "must be an array of strings"),
+    "no tiers": ("[tiers]", "[prompt_cash]", "", "tiers", "is missing"),
+    "a tier is missing": ('medium = ["claude-sonnet-5-5"]', "", "tiers", "medium", "is missing"),
+    "a tier is empty": ('["claude-sonnet-5-5"]', "[]", "tiers", "medium", "must name at least one model"),
+    "a tier as text": ('["claude-sonnet-5-5"]', '"claude-sonnet-5-5"', "tiers", "medium", "must be an array"),
+    "unknown model": (
+        "sonnet-5-5",
+        "sonnet-9",
+        "tiers",
+        "medium",
+        "'claude-sonnet-9' is not in the catalogue",
+    ),
+    "unknown tier": ("[tiers]", "[tiers]\nhard = []", "tiers", "hard", "is not a known field"),
+    "odd marking": ('"always"', '"often"', "prompt_cache", "mark_system", "'often' is none of"),
+    "marked tasks as text": (
+        '["support"]',
+        '"support"',
+        "prompt_cache",
+        "tasks",
+        "must be an array of strings",
+    ),
+    "unknown cache field": (
+        "mark_system",
+        "mark_tools",
+        "prompt_cache",
+        "mark_tools",
+        "is not a known field",
+    ),
+    "tasks as array": ("[tasks]", "[[tasks]]", "", "tasks", "must be a table"),
+    "task as text": ('{ tier = "complex" }', '"complex"', "tasks", "proof", "must be a table"),
+    "task without tier": ('{ tier = "complex" }', "{}", "tasks.proof", "tier", "is missing"),
+    "odd tier of a task": ('"complex" }', '"deep" }', "tasks.proof", "tier", "'deep' is none of"),
+    "zero length of a task": ("50", "0", "tasks.faq", "max_tokens", "must be from 1 to 128000"),
+    "long task": ("50", "200_000", "tasks.faq", "max_tokens", "must be from 1 to 128000"),
+    "unknown field of a task": (
+        '"complex" }',
+        '"complex", effort = 1 }',
+        "tasks.proof",
+        "effort",
+        "not a known",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_every_mistake_names_its_place(case: str) -> None:
+    """A policy that cannot be used says in which file, table and field, and why."""
+    old, new, table, field, problem = BROKEN[case]
+    assert old in GOOD
+    with pytest.raises(CatalogError, match=problem) as caught:
+        read_policy(GOOD.replace(old, new, 1), CATALOG, name="mine.toml")
+    error = caught.value
+    assert (error.file, error.table, error.field) == ("mine.toml", table, field)
+    assert str(error) == ": ".join(part for part in ("mine.toml", table, field, error.problem) if part)
+
+
+@pytest.mark.parametrize(
+    ("task", "tier"),
+    [
+        ("faq", Tier.SIMPLE),
+        ("greeting", Tier.SIMPLE),
+        ("classification", Tier.SIMPLE),
+        ("extraction", Tier.SIMPLE),
+        ("summary", Tier.MEDIUM),
+        ("code_generation", Tier.MEDIUM),
+        ("analysis", Tier.COMPLEX),
+        ("reasoning", Tier.COMPLEX),
+    ],
+)
+def test_the_shipped_policy_knows_the_usual_tasks(task: str, tier: Tier) -> None:
+    """Small questions go to a small model, hard ones to a large one."""
+    assert SHIPPED.tasks[task].tier is tier
+
+
+def test_the_shipped_policy_is_careful() -> None:
+    """Unknown work goes to the middle, the baseline is the best model, all still answer."""
+    assert SHIPPED.default_tier is Tier.MEDIUM
+    assert SHIPPED.baseline_model == SHIPPED.tiers[Tier.COMPLEX][0]
+    assert SHIPPED.sampling is Sampling.REJECT
+    assert SHIPPED.mark_system is MarkSystem.CONVERSATIONS
+    for name in SHIPPED.models:
+        assert CATALOG.models[name].status in {"active", "legacy"}
+        assert not CATALOG.models[name].limited_availability
+
+
+def test_a_policy_file_is_read_from_its_path(tmp_path: Path) -> None:
+    """The path is the file's name in every mistake."""
+    path = tmp_path / "policy.toml"
+    path.write_text(GOOD)
+    assert load_policy_file(path, CATALOG) == read_policy(GOOD, CATALOG)
+    path.write_bytes(b"\xff")
+    with pytest.raises(CatalogError, match="is not UTF-8: invalid start byte at byte 0") as caught:
+        load_policy_file(path, CATALOG)
+    assert caught.value.file == str(path)
+    with pytest.raises(CatalogError, match="cannot be read: No such file or directory"):
+        load_policy_file(tmp_path / "absent.toml", CATALOG)
