@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from costsvc.core.characters import count_kinds
-from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.images import Size, read_size
 
 _PDF_BYTES_PER_PAGE, _PDF_PAGE_TOKENS = 50_000, 2_500
@@ -45,18 +44,7 @@ class Content:
 
 
 def measure(body: Mapping[str, Any]) -> Content:
-    """Return what a Messages request holds, from its parsed JSON. Odd shapes are counted as their JSON.
-
-    Raises:
-        InvalidRequest: results inside results, deeper than the interpreter can follow.
-    """
-    try:
-        return _measure(body)
-    except RecursionError:
-        raise InvalidRequest(Violation("messages_json", "nested too deeply")) from None
-
-
-def _measure(body: Mapping[str, Any]) -> Content:
+    """Return what a Messages request holds, from its parsed JSON. Odd shapes are counted as their JSON."""
     found = _Found()
     messages = _items(body.get("messages"))
     _collect(body.get("system"), found)
