@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -54,6 +55,26 @@ def test_a_line_is_one_json_object() -> None:
     assert list(line) == ["timestamp", "level", "event", *RPC, "note"]
     assert str(line["timestamp"]).endswith("Z")
     assert "café" in out.getvalue()
+
+
+async def test_lines_inside_a_loop_are_written_together() -> None:
+    """They come out in their order, once the loop gets to it, in one write."""
+    writes: list[str] = []
+
+    class Out(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            written.set()
+            return len(text)
+
+    written = asyncio.Event()
+    configure_logs(stream=Out(), pretty=False, flush_s=0.01)
+    for number in range(3):
+        structlog.get_logger().info("rpc", number=number)
+    assert not writes
+    await written.wait()
+    assert [json.loads(line)["number"] for line in "".join(writes).splitlines()] == [0, 1, 2]
+    assert len(writes) == 1
 
 
 def test_debug_lines_are_left_out() -> None:

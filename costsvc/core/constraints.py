@@ -16,6 +16,8 @@ from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _FORCING = frozenset({"any", "tool"})
+_PLAIN = frozenset({"model", "system", "messages", "max_tokens", "stop_sequences", "metadata", "stream"})
+"""Members that every model takes: most requests have no others, and need no closer look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +25,21 @@ class Needs:
     """The features of a request that models differ in."""
 
     max_tokens: int
-    sampling: tuple[str, ...]
-    forced_tool_choice: bool
     prefill: bool
-    thinking: str
-    effort: str
-    structured_output: bool
-    inference_geo: bool
-    fast: bool
+    sampling: tuple[str, ...] = ()
+    forced_tool_choice: bool = False
+    thinking: str = ""
+    effort: str = ""
+    structured_output: bool = False
+    inference_geo: bool = False
+    fast: bool = False
 
 
 def needs_of(request: ModelRequest, max_tokens: int) -> Needs:
     """Read a request's needs; `max_tokens` is the caller's or the policy's."""
     members = request.members
+    if members.keys() <= _PLAIN:
+        return Needs(max_tokens=max_tokens, prefill=_ends_with_assistant_text(request.get("messages")[-1]))
     output = request.get("output_config") or {}
     return Needs(
         max_tokens=max_tokens,

@@ -93,8 +93,8 @@ def decide(
         )
 
     listed, reasons = _listed(request, policy, catalog)
-    candidates = tuple(consider(model, tier) for model, tier in listed)
-    chosen = _first_fit(candidates)
+    candidates = _considered(consider(model, tier) for model, tier in listed)
+    chosen = candidates[-1]
     baseline = chosen.model if request.model else catalog.models[policy.baseline_model]
     known = next((c for c in candidates if c.model is baseline and not c.ruled_out), None)
     return Decision(
@@ -117,7 +117,7 @@ def tier_of(model_id: str, policy: Policy) -> Tier | None:
 
 def _listed(
     request: ModelRequest, policy: Policy, catalog: Catalog
-) -> tuple[list[tuple[Model, Tier | None]], list[Reason]]:
+) -> tuple[Iterable[tuple[Model, Tier | None]], list[Reason]]:
     """Return the models that may answer, in order of preference, and what led to them."""
     if request.model:
         model = catalog.resolve(request.model)
@@ -131,7 +131,7 @@ def _listed(
         ]
     tier, reasons = _tier(request, policy)
     tiers = (step for step in Tier if tier <= step <= request.max_tier)
-    return [(catalog.models[name], step) for step in tiers for name in policy.tiers[step]], reasons
+    return ((catalog.models[name], step) for step in tiers for name in policy.tiers[step]), reasons
 
 
 def _tier(request: ModelRequest, policy: Policy) -> tuple[Tier, list[Reason]]:
@@ -151,11 +151,14 @@ def _tier(request: ModelRequest, policy: Policy) -> tuple[Tier, list[Reason]]:
     return tier, [reason, Reason("tier_bound", f"the caller's bounds make it {tier.label}")]
 
 
-def _first_fit(candidates: tuple[Candidate, ...]) -> Candidate:
+def _considered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Return the candidates up to the first that can answer: nobody needs the price of the rest."""
+    considered: list[Candidate] = []
     for candidate in candidates:
+        considered.append(candidate)
         if not candidate.ruled_out:
-            return candidate
-    raise NoModelFits({candidate.model.id: candidate.ruled_out for candidate in candidates})
+            return tuple(considered)
+    raise NoModelFits({candidate.model.id: candidate.ruled_out for candidate in considered})
 
 
 def _passed_over(candidates: tuple[Candidate, ...], chosen: Candidate) -> Iterable[Reason]:

@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,6 +52,25 @@ class Refusal:
 
 
 @dataclass
+class Log:
+    """What the service logs: the events at once, and the text, which is written a little later."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    out: io.StringIO = field(default_factory=io.StringIO)
+
+    def keep(self, _logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        """Take an event in, as a processor does."""
+        self.events.append(dict(event))
+        return event
+
+    async def text(self) -> str:
+        """Return the text of all events."""
+        while self.out.getvalue().count("\n") < len(self.events):  # noqa: ASYNC110 - a text has no event
+            await asyncio.sleep(0.005)
+        return self.out.getvalue()
+
+
+@dataclass
 class Service:
     """A running service with a client, its provider, its ledger, and what it logs."""
 
@@ -60,7 +79,7 @@ class Service:
     stub: v1.CostServiceStub
     sim: RunningSim
     ledger: Ledger
-    log: io.StringIO
+    log: Log
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @staticmethod
@@ -114,8 +133,7 @@ class Service:
 
     def lines(self, event: str = "rpc") -> list[dict[str, Any]]:
         """Return the log lines of one kind."""
-        lines = (json.loads(line) for line in self.log.getvalue().splitlines() if line.startswith("{"))
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.log.events if line["event"] == event]
 
     async def line(self, event: str = "rpc") -> dict[str, Any]:
         """Wait for the first line of a kind."""
@@ -136,7 +154,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """Collect every line that the service writes, as it would be written."""
     for name, module in list(sys.modules.items()):
         if name.startswith("costsvc.") and isinstance(
@@ -145,9 +163,10 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
             monkeypatch.setattr(module, "log", structlog.get_logger())  # an earlier test's may be cached
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    written = io.StringIO()
-    configure_logs(stream=written, pretty=False)
-    yield written
+    log = Log()
+    configure_logs(stream=log.out, pretty=False)
+    structlog.configure(processors=[log.keep, *structlog.get_config()["processors"]])
+    yield log
     logging.captureWarnings(capture=False)
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
@@ -161,7 +180,7 @@ async def sim() -> AsyncIterator[RunningSim]:
 
 
 @pytest.fixture
-def serve(store: Redis, valkey: str, sim: RunningSim, log: io.StringIO, tmp_path: Any) -> Serve:
+def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: Any) -> Serve:
     """Give the way to run a service with settings of one's own; the store is empty."""
     assert store
 
@@ -179,13 +198,12 @@ def serve(store: Redis, valkey: str, sim: RunningSim, log: io.StringIO, tmp_path
         }
         client = open_store(options["redis_url"] or valkey)
         channel_options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-        async with (
-            serving(read_settings(options)) as running,
-            grpc.aio.insecure_channel(running.address, channel_options) as channel,
-        ):
-            stub = v1.CostServiceStub(channel)
-            yield Service(running, channel, stub, sim, Ledger(client), log)
-        await client.aclose()
+        async with AsyncExitStack() as stack:  # what outlives the service, so that it can be seen to stop
+            stack.push_async_callback(client.aclose)
+            async with serving(read_settings(options)) as running:
+                channel = grpc.aio.insecure_channel(running.address, channel_options)
+                stack.push_async_callback(channel.close)
+                yield Service(running, channel, v1.CostServiceStub(channel), sim, Ledger(client), log)
 
     return run
 
