@@ -1,0 +1,1 @@
+"""`python -m benchmarks.bench`: the service measured against what it is built on, beside its targets."""
