@@ -92,13 +92,7 @@ def outcome_of(error: CostsvcError) -> Outcome:
                 message="the bytes are not a message of this type",
             )
         case UnknownModel():
-            outcome = Outcome(
-                code=code.NOT_FOUND,
-                reason=v1.ERROR_REASON_UNKNOWN_MODEL,
-                message=f"no model {_cut(error.model)!r} in the catalogue",
-                metadata={"model": _cut(error.model)},
-                details=(details.ResourceInfo(resource_type="model", resource_name=_cut(error.model)),),
-            )
+            outcome = _unknown_model(error)
         case Overloaded():
             outcome = Outcome(
                 code=code.UNAVAILABLE,
@@ -161,6 +155,17 @@ def _invalid(error: InvalidRequest) -> Outcome:
         reason=v1.ERROR_REASON_INVALID_FIELD,
         message=f"{field}: {problem}",
         details=(details.BadRequest(field_violations=violations),),
+    )
+
+
+def _unknown_model(error: UnknownModel) -> Outcome:
+    model = _cut(error.model)
+    return Outcome(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason=v1.ERROR_REASON_UNKNOWN_MODEL,
+        message=f"no model {model!r} in the catalogue",
+        metadata={"model": model},
+        details=(details.ResourceInfo(resource_type="model", resource_name=model),),
     )
 
 
