@@ -180,7 +180,7 @@ async def sim() -> AsyncIterator[RunningSim]:
 
 
 @pytest.fixture
-def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: Any) -> Serve:
+async def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: Any) -> AsyncIterator[Serve]:
     """Give the way to run a service with settings of one's own; the store is empty."""
     assert store
 
@@ -198,14 +198,14 @@ def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: Any) -
         }
         client = open_store(options["redis_url"] or valkey)
         channel_options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-        async with AsyncExitStack() as stack:  # what outlives the service, so that it can be seen to stop
-            stack.push_async_callback(client.aclose)
-            async with serving(read_settings(options)) as running:
-                channel = grpc.aio.insecure_channel(running.address, channel_options)
-                stack.push_async_callback(channel.close)
-                yield Service(running, channel, v1.CostServiceStub(channel), sim, Ledger(client), log)
+        stack.push_async_callback(client.aclose)
+        async with serving(read_settings(options)) as running:
+            channel = grpc.aio.insecure_channel(running.address, channel_options)
+            stack.push_async_callback(channel.close)
+            yield Service(running, channel, v1.CostServiceStub(channel), sim, Ledger(client), log)
 
-    return run
+    async with AsyncExitStack() as stack:  # what outlives a service, so that it can be seen to stop
+        yield run
 
 
 @pytest.fixture
