@@ -18,6 +18,7 @@ from costsvc.store.ledger import Cell, Ledger
 LONGEST_RANGE = timedelta(days=366)
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 UNLABELLED = "_none"
+_LAST_HOUR = datetime.max.replace(tzinfo=UTC) - timedelta(hours=1)
 TECHNIQUES = tuple(field.name.removesuffix("_nano_usd") for field in fields(Savings))
 
 Sums = tuple[int, ...]
@@ -130,6 +131,8 @@ class Reporter:
 def _whole_hours(query: Query) -> Query:
     start = query.start.replace(minute=0, second=0, microsecond=0)
     end = query.end.replace(minute=0, second=0, microsecond=0)
+    if end != query.end and end > _LAST_HOUR:
+        raise InvalidRequest(Violation("end_time", "is in the last hour of the calendar"))
     size = min(query.page_size or DEFAULT_PAGE, LARGEST_PAGE)
     return replace(
         query, start=start, end=end if end == query.end else end + timedelta(hours=1), page_size=size

@@ -15,6 +15,7 @@ BILLED_BEFORE_OUTPUT = frozenset({"bio", "frontier_llm", "reasoning_extraction"}
 """Refusal categories that are billed although nothing was written (Claude docs: refusals and billing)."""
 
 _LARGEST_COUNT = 10**12  # keeps the dearest price of it below what int64 nano-USD can hold
+_LARGEST_SUM = 4 * _LARGEST_COUNT  # of all classes and iterations: the same for a call as a whole
 
 
 class MalformedUsage(ValueError):
@@ -92,6 +93,8 @@ def read_usage(
     parts = _read_iterations(usage, model) or ((model, _read_counts(usage)),)
     parts = _with_searches(parts, _count(_table(usage, "server_tool_use"), "web_search_requests"))
     totals = sum((used for _, used in parts[1:]), start=parts[0][1])
+    if totals.prompt_tokens + totals.output_tokens > _LARGEST_SUM:
+        raise MalformedUsage("iterations", "add up to more than can be billed")
     return Reported(
         model=model,
         parts=parts,
