@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,14 +21,12 @@ from grpc.aio import AbortError, ServicerContext
 from costsvc.app.attempt import Caller
 from costsvc.core.errors import CostsvcError, InvalidRequest, Violation
 from costsvc.edge.admission import Admission
+from costsvc.edge.rules import check_rules
 from costsvc.edge.status import Outcome, Undecodable, abort, internal, outcome_of
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 
 TENANT_KEY = "costsvc-tenant"
-ITEMS = "requests"
-"""What a batch calls its items: each has its own status."""
-
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9._-]{1,64}")
 
@@ -60,7 +58,7 @@ class Call:
         self._request = request
         self._context = context
         self._notes: dict[str, Any] = {}
-        self._broken_items: dict[int, list[Violation]] = {}
+        self._broken_items: Mapping[int, Sequence[Violation]] = {}
         self._byte_count = -1
         self._started_s = calls.clock.monotonic()
         self.caller = Caller(tenant="", deadline_s=self._started_s)
@@ -92,28 +90,12 @@ class Call:
         byte_count = self._request.ByteSize()
         self._calls.admission.enter(self.caller.tenant, byte_count)
         self._byte_count = byte_count
-        self._check_rules()
+        self._broken_items = check_rules(self._request)
 
     def check_item(self, index: int) -> None:
         """Raise InvalidRequest when an item of a batch breaks a rule of the schema."""
         if index in self._broken_items:
             raise InvalidRequest(*self._broken_items[index])
-
-    def _check_rules(self) -> None:
-        """Check the rules that stand in the schema; those of a batch's items wait until the item's turn."""
-        broken = protovalidate.collect_violations(self._request)
-        if not broken:
-            return
-        whole: list[Violation] = []
-        for violation in broken:
-            first, *rest = violation.proto.field.elements if violation.proto.field else (None,)
-            if first is not None and first.field_name == ITEMS and first.subscript is not None:
-                found = self._broken_items.setdefault(int(first.subscript.value), [])
-                found.append(Violation(_path(rest), violation.proto.message))
-            else:
-                whole.append(Violation(_path([first, *rest]), violation.proto.message))
-        if whole:
-            raise InvalidRequest(*whole)
 
     async def _end(self, error: BaseException | None) -> None:
         """Leave, log, and give the error its status."""
@@ -189,10 +171,3 @@ def _tenant(context: ServicerContext[Any, Any]) -> str:
     if len(named) > 1 or not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
         raise InvalidRequest(Violation(TENANT_KEY, "must be one value of 1 to 64 of a-z 0-9 . _ -"))
     return tenant
-
-
-def _path(elements: Sequence[Any]) -> str:
-    """Return a violation's path as it is written in code: request.labels['team']."""
-    return ".".join(
-        e.field_name + ("" if e.subscript is None else f"[{e.subscript.value!r}]") for e in elements if e
-    )
