@@ -1,0 +1,192 @@
+"""What costsvc allows, the provider answers; what it rules out, the provider refuses.
+
+The two sides know the models from separate tables: the catalogue here, the simulated provider's own there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from costsvc.app.observations import Observations
+from costsvc.app.plan import Plan, Planner
+from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.errors import NoModelFits
+from costsvc.core.policy import MarkSystem, Sampling
+from costsvc.core.request import ModelRequest, Tier, read_messages_json
+from costsvc.provider_sim import start
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+CATALOG = load_catalog_files()
+SHIPPED = load_policy_file(None, CATALOG)
+POLICY = replace(
+    SHIPPED,
+    sampling=Sampling.OLD_VERSION,
+    mark_system=MarkSystem.ALWAYS,
+    tiers={
+        Tier.SIMPLE: ("claude-haiku-5-5", "claude-haiku-4-5-20251001"),
+        Tier.MEDIUM: (
+            "claude-sonnet-5-5",
+            "claude-sonnet-5",
+            "claude-sonnet-4-6",
+            "claude-sonnet-4-5-20250929",
+        ),
+        Tier.COMPLEX: ("claude-fable-5-2", "claude-opus-5-5", "claude-opus-5", "claude-opus-4-5-20251101"),
+    },
+)
+HEADERS = {
+    "authorization": "Bearer test-key",
+    "anthropic-version": "2026-10-21",
+    "content-type": "application/json",
+}
+USER = {"role": "user", "content": "How does a bicycle stay upright?"}
+TOOL = {"name": "look", "input_schema": {"type": "object"}}
+LONG = "You know bicycles. " * 400
+
+
+class Noon:
+    """A clock that stands still on a day without changes."""
+
+    def now(self) -> datetime:
+        """Return noon."""
+        return NOON
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[aiohttp.ClientSession]:
+    """Run a simulated provider, and a session that talks to it."""
+    sim = await start(clock=Noon(), keep_requests=1)
+    async with sim, aiohttp.ClientSession(sim.url, headers=HEADERS) as session:
+        yield session
+
+
+async def answer(provider: aiohttp.ClientSession, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+    """Send a body; return the HTTP status and the error's message."""
+    async with provider.post("/v1/messages", data=body, headers=headers) as response:
+        found = await response.json()
+        return response.status, found.get("error", {}).get("message", "")
+
+
+THINKING = st.sampled_from(
+    [
+        {"type": "adaptive"},
+        {"type": "enabled", "budget_tokens": 1024},
+        {"type": "disabled"},
+        {"type": "between_tools"},
+    ]
+)
+CONFIGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "effort": st.sampled_from(["low", "medium", "high", "xhigh", "max"]),
+        "format": st.just({"type": "json_schema", "schema": {"type": "object"}}),
+    },
+)
+PLAIN_TURNS = [
+    [USER],
+    [USER, {"role": "assistant", "content": "By magic."}, USER],
+    [USER, {"role": "system", "content": "Be brief."}],
+]
+PREFILLS = [
+    [USER, {"role": "assistant", "content": "By"}],
+    [USER, {"role": "assistant", "content": [{"type": "text", "text": "By"}]}],
+]
+# What most models refuse is drawn seldom, so that it does not hide the rest.
+BODIES = st.builds(
+    lambda body, sampling: body | sampling | ({"tools": [TOOL]} if "tool_choice" in body else {}),
+    st.fixed_dictionaries(
+        {
+            "messages": st.sampled_from([*PLAIN_TURNS * 3, *PREFILLS]),
+            "max_tokens": st.sampled_from([*[2_000] * 8, 64_000, 64_001, 128_000, 128_001]),
+        },
+        optional={
+            "system": st.sampled_from([LONG, [{"type": "text", "text": LONG}], "Be kind."]),
+            "tool_choice": st.sampled_from(
+                [{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": "look"}]
+            ),
+            "thinking": THINKING,
+            "output_config": CONFIGS,
+            "inference_geo": st.sampled_from(["us", "global"]),
+            "speed": st.sampled_from(["fast", *["standard"] * 4]),
+        },
+    ),
+    st.sampled_from([*[{}] * 6, {"temperature": 0.3}, {"top_k": 7, "temperature": 0.3}]),
+)
+CALLABLE = sorted(model.id for model in CATALOG.models.values() if model.callable_on(NOON.date()))
+RETIRED = sorted(CATALOG.models.keys() - set(CALLABLE))
+
+
+def is_sound(body: dict[str, Any]) -> bool:
+    """Tell whether some model takes it: thinking by budget does not go with a forced tool anywhere."""
+    forced = body.get("tool_choice", {}).get("type") in {"any", "tool"}
+    return not (forced and body.get("thinking", {}).get("type") == "enabled")
+
+
+def plan(body: dict[str, Any], **said: Any) -> Plan:
+    """Plan a request with this body."""
+    request = ModelRequest(members=read_messages_json(json.dumps(body).encode()), **said)
+    return Planner(CATALOG, POLICY, Observations()).plan(request, "tenant", NOON)
+
+
+MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@MANY
+@given(body=BODIES.filter(is_sound), lowest=st.sampled_from(Tier))
+async def test_what_is_chosen_is_answered(
+    provider: aiohttp.ClientSession, body: dict[str, Any], lowest: Tier
+) -> None:
+    """No mix of features is sent to a model that refuses it."""
+    try:
+        planned = plan(body, min_tier=lowest)
+    except NoModelFits:
+        return
+    status, message = await answer(provider, planned.body(stream=False), dict(planned.headers))
+    assert (status, message) == (200, "")
+
+
+@MANY
+@given(body=BODIES.filter(is_sound), model=st.sampled_from([*CALLABLE * 3, *RETIRED]))
+async def test_what_is_ruled_out_is_refused(
+    provider: aiohttp.ClientSession, body: dict[str, Any], model: str
+) -> None:
+    """A pinned model is turned down only where the provider would turn it down, with a 400 or a 404."""
+    await both_agree(provider, body, model)
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "enabled", "disabled", "between_tools"])
+async def test_thinking_and_effort_are_known_of_every_model(
+    provider: aiohttp.ClientSession, kind: str
+) -> None:
+    """Every kind of thinking at every effort, with and without it being said."""
+    budget = {"budget_tokens": 1024} if kind == "enabled" else {}
+    for model in CALLABLE:
+        for effort in (None, "low", "medium", "high", "xhigh", "max"):
+            config = {"output_config": {"effort": effort}} if effort else {}
+            body = {"messages": [USER], "max_tokens": 2_000, "thinking": {"type": kind} | budget} | config
+            await both_agree(provider, body, model)
+
+
+async def both_agree(provider: aiohttp.ClientSession, body: dict[str, Any], model: str) -> None:
+    """Check that a pinned model is allowed where the provider answers, and ruled out where it refuses."""
+    try:
+        planned = plan(body, model=model)
+    except NoModelFits as refusal:
+        reason = refusal.reasons[model]
+    else:
+        status, message = await answer(provider, planned.body(stream=False), dict(planned.headers))
+        assert (status, message) == (200, ""), model
+        return
+    if reason == "has no fast mode" and model == "claude-opus-4-6":
+        return  # takes the word, and runs and bills at standard speed: not what was asked for
+    version = {"anthropic-version": "2023-06-01"} if body.keys() & {"temperature", "top_k"} else {}
+    status, _ = await answer(provider, json.dumps(body | {"model": model}).encode(), version)
+    assert status == (404 if reason.startswith("retired") else 400), (model, reason)
