@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Collection, Iterable
 from contextlib import AsyncExitStack
+from pstats import Stats
 
 from benchmarks.bench.installation import Installation, install, start_up_s
 from benchmarks.bench.memory import measure_memory
@@ -44,12 +45,14 @@ async def run(parts: Collection[str], rounds: int, profile: str | None) -> list[
         rows.append(Row.judged(what, f"{seconds:.2f} s", seconds, START_UP_LIMIT_S, "s"))
     async with AsyncExitStack() as stack:
         at = await install(stack, profile)
-        return rows + await _measured(at, parts, rounds)
+        return rows + await _measured(at, parts, rounds, profiled=bool(profile))
 
 
-async def _measured(at: Installation, parts: Collection[str], rounds: int) -> list[Row]:
+async def _measured(at: Installation, parts: Collection[str], rounds: int, *, profiled: bool) -> list[Row]:
     """Measure memory first, on a service that is new, and show it after what matters more."""
     memory = await measure_memory(at) if "memory" in parts else []
+    if profiled:
+        at.server.signal(signal.SIGUSR1)
     names = [name for name in ("Route", "Complete") if name.lower() in parts]
     cpu = await measure_cpu(at, names, rounds) if names else []
     streams = await measure_streams(at, rounds) if "stream" in parts else []
@@ -88,6 +91,8 @@ def main(given: Iterable[str] | None = None) -> int:
         return 130
     about = circumstances("make bench")
     print(f"{about}\n\n{as_markdown(rows)}")
+    if arguments.profile:
+        Stats(arguments.profile).sort_stats("tottime").print_stats(40)
     if arguments.write:
         write(about, as_markdown(rows))
     missed = [row.what for row in rows if row.met is False]

@@ -19,12 +19,6 @@ from costsvc.store.embedded import EmbeddedValkey
 
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 << 20), ("grpc.use_local_subchannel_pool", 1))
 _SERVE = "import sys; from costsvc.cli import main; sys.argv = ['costsvc', *sys.argv[1:]]; main()"
-_PROFILED = (
-    "import cProfile, sys; from costsvc.cli import main; out = sys.argv.pop(1)\n"
-    "profile = cProfile.Profile()\n"
-    "try: profile.runcall(main)\n"
-    "finally: profile.dump_stats(out)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +71,7 @@ async def install(stack: AsyncExitStack, profile: str | None = None) -> Installa
 
 def serve(folder: Path, core: int, *options: str, profile: str | None = None) -> Program:
     """Return `costsvc serve` on free ports of its own."""
-    program = ("-c", _PROFILED, profile) if profile else ("-c", _SERVE)
+    program = ("-m", "benchmarks.bench.profiled", profile) if profile else ("-c", _SERVE)
     places = ("--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir", str(folder / "data"))
     command = python(*program, "serve", *places, *options)
     return Program(folder / "serve.log", core, *command, environment={"ANTHROPIC_API_KEY": "simulated"})

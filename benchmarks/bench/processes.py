@@ -40,6 +40,15 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def busy_us(core: int) -> float:
+    """Return how long a core has been busy since the machine started, in microseconds."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            user, nice, system, _idle, _wait, *interrupts = map(int, line.split()[1:9])
+            return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") * 1e6
+    raise ProcessFailed(f"core {core} is not in /proc/stat")
+
+
 class Program:
     """A running program whose output goes to a file; an async context manager that ends it."""
 
@@ -100,6 +109,10 @@ class Program:
         if not answer:
             raise self.failed("ended")
         return answer.decode().strip()
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(number)
 
     async def stop(self) -> None:
         """Ask the process to end and wait; kill it only when it does not."""

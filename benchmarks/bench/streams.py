@@ -1,4 +1,4 @@
-"""Streams: CPU per 1,000 tokens in both formats, from a provider that says all at once and from a slow one."""
+"""Streams: CPU per 1,000 tokens in both formats, from a provider without delay and from a slow one."""
 
 from __future__ import annotations
 
