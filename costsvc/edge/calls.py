@@ -27,6 +27,9 @@ from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 
 TENANT_KEY = "costsvc-tenant"
+QUOTING = frozenset({"provider_message"})
+"""What of an error may quote the request: for the caller, never for the log."""
+
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9._-]{1,64}")
 
@@ -117,7 +120,8 @@ class Call:
     def _outcome_of(self, error: BaseException) -> Outcome:
         if isinstance(error, CostsvcError):
             outcome = outcome_of(error)
-            self.note(reason=outcome.reason_name, **outcome.metadata)
+            shown = {name: value for name, value in outcome.metadata.items() if name not in QUOTING}
+            self.note(reason=outcome.reason_name, **shown)
             return outcome
         log.error("defect", method=self._method, tenant=self.caller.tenant, exc_info=error)
         return internal()

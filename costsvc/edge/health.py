@@ -7,8 +7,10 @@ answers; trouble with the store takes a process out of the rotation and never re
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
+from grpc.aio import ServicerContext
 from grpc_health.v1 import health, health_pb2
 
 from costsvc.core.errors import StoreUnavailable
@@ -24,11 +26,31 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 log = structlog.get_logger()
 
 
+class _Servicer(health.aio.HealthServicer):
+    """Lets watches end with the process: a watcher would else keep it from stopping for the whole grace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = asyncio.Event()
+
+    async def Watch(  # noqa: N802 - the schema's name
+        self, request: health_pb2.HealthCheckRequest, context: ServicerContext[Any, Any]
+    ) -> None:
+        """Tell of changes until the process ends."""
+        watch = asyncio.ensure_future(super().Watch(request, context))
+        over = asyncio.ensure_future(self.over.wait())
+        try:
+            await asyncio.wait({watch, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watch.cancel()
+            over.cancel()
+
+
 class Health:
     """Tells probes how this process is. `parts` names what must be well for calls."""
 
     def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.servicer = _Servicer()
         self._ledger = ledger
         self._metrics = metrics
         self._parts = {"store": False, "running": True}
@@ -64,3 +86,7 @@ class Health:
         """Say that this process takes no more calls."""
         self._parts["running"] = False
         await self.servicer.enter_graceful_shutdown()
+
+    def end_watches(self) -> None:
+        """Let those go who watch; the connections that they watch on are about to close."""
+        self.servicer.over.set()

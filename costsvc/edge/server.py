@@ -247,6 +247,7 @@ async def _stop(
     """Leave the rotation, let calls end, and book what they cost."""
     await health_.stop()
     await asyncio.sleep(settings.drain_s)
+    health_.end_watches()
     await server.stop(settings.grace_s)
     unfinished = await in_flight.drain(settings.grace_s)
     unbooked = await settlement.drain(SETTLE_S)
