@@ -10,20 +10,30 @@ CHUNK_BYTES = 256 * 1024
 class Attempt:
     """The request body on its way out, which knows how far it got.
 
-    The transport asks for the first bytes once a connection stands, and the provider cannot act before it has
+    The transport writes the first bytes once a connection stands, and the provider cannot act before it has
     the last ones. So `sent` divides the failures that cost nothing from those whose cost is unknown.
     """
 
-    __slots__ = ("_body", "provider_request_id", "sent")
+    __slots__ = ("_source", "provider_request_id", "sent")
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, source: bytes) -> None:
+        self._source = source
         self.sent = False
         self.provider_request_id = ""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    @property
+    def body(self) -> bytes | AsyncIterator[bytes]:
+        """What the transport is to write: a small body goes out with its head, in one piece."""
+        return self._source if len(self._source) <= CHUNK_BYTES else self._chunks()
+
+    def head_sent(self) -> None:
+        """Note that the head is out."""
+        if len(self._source) <= CHUNK_BYTES:
+            self.sent = True
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it is, in pieces small enough not to hold up the event loop."""
-        last = max(len(self._body) - CHUNK_BYTES, 0)
-        for start in range(0, max(len(self._body), 1), CHUNK_BYTES):
+        last = len(self._source) - CHUNK_BYTES
+        for start in range(0, len(self._source), CHUNK_BYTES):
             self.sent = start >= last
-            yield self._body[start : start + CHUNK_BYTES]
+            yield self._source[start : start + CHUNK_BYTES]

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
-import httpx2
 
 from costsvc.core.errors import Failure, ProviderError
 from costsvc.upstream.attempt import Attempt
@@ -108,7 +107,7 @@ def provider_errors(attempt: Attempt) -> Iterator[None]:
     """Turn what the transport and the deadline raise into ProviderError, by how far the attempt got."""
     try:
         yield
-    except (TimeoutError, httpx2.HTTPError, aiohttp.ClientError, OSError) as exc:
+    except (TimeoutError, aiohttp.ClientError, OSError) as exc:
         raise ProviderError(
             _failure(exc),
             message=f"{type(exc).__name__}: {exc}",
@@ -121,7 +120,7 @@ def _failure(exc: Exception) -> Failure:
     """Tell our own deadline from a lost connection, and both from bytes that are no HTTP."""
     if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
         return Failure.TIMED_OUT
-    if isinstance(exc, httpx2.DecodingError | aiohttp.ClientResponseError):
+    if isinstance(exc, aiohttp.ClientResponseError):
         return Failure.MALFORMED
     return Failure.UNAVAILABLE
 

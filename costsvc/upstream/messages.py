@@ -1,7 +1,8 @@
-"""The Messages API through the `anthropic` SDK's client: bytes out, bytes in, one attempt a call.
+"""The Messages API with the `anthropic` SDK's credentials, headers and address: bytes out, bytes in.
 
-The SDK gives the client, its aiohttp transport, its credentials and its headers. Its request machinery is
-left out: it would parse and write each body again, and takes twice the CPU of everything else together.
+The bytes go through a session of aiohttp, which is also the SDK's own transport. The SDK's request machinery
+is left out: it would parse and write each body again, retry what may have been billed, and take several times
+the CPU.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
+import aiohttp
 import anthropic
-import httpx2
+from yarl import URL
 
 from costsvc.ports import ProviderStream, UpstreamAnswer, UpstreamRequest
 from costsvc.upstream.attempt import Attempt
@@ -34,19 +36,13 @@ class AnthropicUpstream:
     """
 
     def __init__(self, *, api_key: str, base_url: str | None = None, max_connections: int = 1000) -> None:
-        url = httpx2.URL(base_url or PUBLIC_BASE_URL)
-        http = anthropic.DefaultAioHttpClient(
-            trust_env=not _is_loopback(url.host),
-            follow_redirects=False,
-            timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_S),
-            limits=httpx2.Limits(max_connections=max_connections, keepalive_expiry=_IDLE_CONNECTION_S),
-        )
         self._sdk = anthropic.AsyncAnthropic(
-            api_key=api_key, base_url=url, max_retries=0, http_client=http, open_telemetry=False
+            api_key=api_key, base_url=base_url or PUBLIC_BASE_URL, max_retries=0, open_telemetry=False
         )
-        self._http = http
-        self._url = self._sdk.base_url.join("v1/messages")
+        self._url = URL(str(self._sdk.base_url.join("v1/messages")))
         self._headers = _sdk_headers(self._sdk)
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Return the complete answer, or raise ProviderError."""
@@ -73,23 +69,51 @@ class AnthropicUpstream:
     async def close(self) -> None:
         """Release all connections; streams that still run break off."""
         await self._sdk.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def _open(self, request: UpstreamRequest, attempt: Attempt) -> httpx2.Response:
+    async def _open(self, request: UpstreamRequest, attempt: Attempt) -> aiohttp.ClientResponse:
         """Return the response once its headers say 200, its body still unread."""
-        response = await self._http.send(self._wire(request, attempt), stream=True)
+        response = await self._running().post(
+            self._url,
+            data=attempt.body,
+            headers=self._headers_of(request),
+            allow_redirects=False,
+            trace_request_ctx=attempt,
+        )
         attempt.provider_request_id = response.headers.get("request-id", "")
-        if response.status_code != _OK:
-            raise answered(response.status_code, response.headers, await _read_if_possible(response))
+        if response.status != _OK:
+            raise answered(response.status, response.headers, await _read_if_possible(response))
         return response
 
-    def _wire(self, request: UpstreamRequest, attempt: Attempt) -> httpx2.Request:
-        headers = {
+    def _running(self) -> aiohttp.ClientSession:
+        """Return the session, which belongs to the event loop that first asks for it."""
+        if self._session is None:
+            on_its_way = aiohttp.TraceConfig()
+            on_its_way.on_request_headers_sent.append(_note_sent)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._max_connections, keepalive_timeout=_IDLE_CONNECTION_S
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+                trace_configs=[on_its_way],
+                trust_env=not _is_loopback(self._url.host or ""),
+                auto_decompress=False,
+            )
+        return self._session
+
+    def _headers_of(self, request: UpstreamRequest) -> dict[str, str]:
+        return {
             **self._headers,
             **{name.lower(): value for name, value in request.headers.items()},
             "content-length": str(len(request.body)),
             "x-costsvc-attempt": request.attempt_id,
         }
-        return httpx2.Request("POST", self._url, headers=headers, content=attempt)
+
+
+async def _note_sent(_session: object, context: Any, _headers: object) -> None:
+    """Note that the connection stands and the head of the request is out; its body is the next write."""
+    context.trace_request_ctx.head_sent()
 
 
 def _sdk_headers(sdk: anthropic.AsyncAnthropic) -> dict[str, str]:
@@ -105,17 +129,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-async def _read(response: httpx2.Response) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
     """Return the whole body, and give the connection back or close it whatever happens."""
-    try:
-        return await response.aread()
-    finally:
-        await response.aclose()
+    async with response:
+        return await response.read()
 
 
-async def _read_if_possible(response: httpx2.Response) -> bytes:
+async def _read_if_possible(response: aiohttp.ClientResponse) -> bytes:
     """Return an error's body, empty if it breaks off: the status has already said what matters."""
-    with suppress(httpx2.HTTPError, OSError):
+    with suppress(aiohttp.ClientError, OSError):
         return await _read(response)
     return b""
 

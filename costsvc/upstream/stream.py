@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import httpx2
+import aiohttp
 
 from costsvc.core.errors import ProviderError
 from costsvc.ports import ProviderEvent
@@ -26,11 +26,11 @@ class EventStream:
     timeout around each read would cost as much as the read.
     """
 
-    def __init__(self, response: httpx2.Response, attempt: Attempt, deadline: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, attempt: Attempt, deadline: float) -> None:
         self.provider_request_id = attempt.provider_request_id
         self._response = response
         self._attempt = attempt
-        self._chunks = response.aiter_bytes()
+        self._chunks = response.content.iter_any()
         self._decoder = FrameDecoder()
         self._events: deque[ProviderEvent] = deque()
         self._complete = False
@@ -55,7 +55,14 @@ class EventStream:
         elif not self._drained:
             self._drained = True
             await self._drain()
-        await self._response.aclose()
+        self._release()
+
+    def _release(self) -> None:
+        """Give a connection that has been read to its end back to the pool, and close any other."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
 
     async def _advance(self) -> None:
         """Read on, unless all has been read: then end, with the error that cut the stream off if one did."""
