@@ -198,6 +198,16 @@ def test_the_shipped_policy_is_careful() -> None:
         assert not CATALOG.models[name].limited_availability
 
 
+@pytest.mark.parametrize("tier", Tier)
+def test_the_shipped_policy_answers_the_usual_features_in_every_tier(tier: Tier) -> None:
+    """Somewhere in each tier a tool can be forced, thinking switched off, structure and geography asked for."""
+    can = [CATALOG.models[name].capabilities for name in SHIPPED.tiers[tier]]
+    assert any(one.forced_tool_choice for one in can)
+    assert any("disabled" in one.thinking for one in can)
+    assert any("adaptive" in one.thinking for one in can)
+    assert any(one.structured_output and one.inference_geo for one in can)
+
+
 def test_a_policy_file_is_read_from_its_path(tmp_path: Path) -> None:
     """The path is the file's name in every mistake."""
     path = tmp_path / "policy.toml"
