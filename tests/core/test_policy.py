@@ -200,7 +200,7 @@ def test_the_shipped_policy_is_careful() -> None:
 
 @pytest.mark.parametrize("tier", Tier)
 def test_the_shipped_policy_answers_the_usual_features_in_every_tier(tier: Tier) -> None:
-    """Somewhere in each tier a tool can be forced, thinking switched off, structure and geography asked for."""
+    """In each tier some model takes a forced tool, thinking off, structure and geography."""
     can = [CATALOG.models[name].capabilities for name in SHIPPED.tiers[tier]]
     assert any(one.forced_tool_choice for one in can)
     assert any("disabled" in one.thinking for one in can)
