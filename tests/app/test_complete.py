@@ -1,0 +1,111 @@
+"""Tests of one answer where the edge is too far: deadlines, and what a broken bill means."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from redis.asyncio import Redis
+
+from costsvc.app.attempt import Caller, complete
+from costsvc.app.complete import Completions
+from costsvc.app.in_flight import InFlight
+from costsvc.app.observations import Observations
+from costsvc.app.plan import Planner
+from costsvc.app.settle import Settlement
+from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.errors import DeadlineTooShort, Failure, ProviderError
+from costsvc.core.request import ModelRequest, simple_members
+from costsvc.metrics import Metrics
+from costsvc.ports import SystemClock
+from costsvc.provider_sim import RunningSim, start
+from costsvc.store.ledger import Ledger
+from costsvc.upstream import anthropic_upstream
+
+REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[RunningSim]:
+    """Run a provider."""
+    async with await start() as running:
+        yield running
+
+
+@pytest.fixture
+async def completions(store: Redis, sim: RunningSim) -> AsyncIterator[Completions]:
+    """Give the use case on a real store and a simulated provider."""
+    catalog = load_catalog_files()
+    upstream, ids = anthropic_upstream(api_key="k", base_url=sim.url), count()
+    yield Completions(
+        planner=Planner(catalog, load_policy_file(None, catalog), Observations()),
+        upstream=upstream,
+        settlement=Settlement(Ledger(store), frozenset(), Metrics()),
+        in_flight=InFlight(),
+        metrics=Metrics(),
+        clock=SystemClock(),
+        new_id=lambda: f"id-{next(ids)}",
+        max_call_s=10,
+    )
+    await upstream.close()
+
+
+def caller(seconds: float) -> Caller:
+    """Return a caller with so much time."""
+    return Caller(tenant="t", deadline_s=time.monotonic() + seconds)
+
+
+async def test_a_deadline_that_has_passed_is_refused_before_any_spend(sim, completions):
+    """Nothing is sent for a caller who is not waiting any more."""
+    with pytest.raises(DeadlineTooShort):
+        await completions.answer(REQUEST, caller(-0.001))
+    with pytest.raises(DeadlineTooShort):
+        await anext(completions.stream(REQUEST, caller(-0.001), provider_events=False))
+    assert not sim.bill.lines()
+
+
+async def test_the_deadline_is_passed_down(sim, completions):
+    """The provider gets no more time than the caller has."""
+    sim.faults.add("hang")
+    began = time.monotonic()
+    with pytest.raises(ProviderError) as caught:
+        await completions.answer(REQUEST, caller(0.2))
+    assert 0.15 < time.monotonic() - began < 1
+    assert (caught.value.failure, caught.value.may_have_spent) == (Failure.TIMED_OUT, True)
+    assert caught.value.attempt_id == "id-0.1"
+
+
+async def test_a_stream_that_is_closed_early_is_booked_all_the_same(sim, store, completions):
+    """Whoever stops reading leaves the rest to the service."""
+    sim.settings.token_s = 0.0005
+    async with aclosing(completions.stream(REQUEST, caller(10), provider_events=False)) as events:
+        await anext(events)
+    ledger = Ledger(store)
+    while (entry := await ledger.entry_by_attempt("id-0.1", datetime.now(UTC))) is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    [line] = sim.bill.lines()
+    assert (entry.cost_nano_usd, line.complete) == (-(-line.pico_usd // 1000), True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"usage": {}},
+        {"usage": {"input_tokens": 1}},
+        {"usage": {"input_tokens": -1, "output_tokens": 1}},
+        {"usage": {"input_tokens": "1", "output_tokens": 1}},
+    ],
+)
+async def test_an_answer_without_a_bill_is_malformed(sim, completions, message):
+    """It is told apart, never booked as zero; it may have cost something."""
+    attempt = completions._begin(REQUEST, caller(10))
+    with pytest.raises(ProviderError) as caught:
+        complete(attempt, message, b"{}", "req_1", completions._planner.catalog)
+    assert (caught.value.failure, caught.value.may_have_spent) == (Failure.MALFORMED, True)
+    assert not sim.bill.lines()
