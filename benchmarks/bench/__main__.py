@@ -1,6 +1,6 @@
 """Measure the service against its targets; exit code 1 when one is missed.
 
-    python -m benchmarks.bench                        everything, two to three minutes
+    python -m benchmarks.bench                        everything, about two minutes
     python -m benchmarks.bench --only route,complete  a part of it
     python -m benchmarks.bench --write                and put the figures into docs/benchmarks.md
     python -m benchmarks.bench --only complete --profile serve.prof   with the service under cProfile
