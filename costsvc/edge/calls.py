@@ -27,6 +27,9 @@ from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 
 TENANT_KEY = "costsvc-tenant"
+_SKEW_S = 0.1
+"""A caller's deadline passes before ours, by as long as its request was on its way."""
+
 QUOTING = frozenset({"provider_message"})
 """What of an error may quote the request: for the caller, never for the log."""
 
@@ -108,7 +111,7 @@ class Call:
         if error is None:
             self._finish("OK", "ok")
         elif isinstance(error, asyncio.CancelledError):
-            expired = self._calls.clock.monotonic() >= self.caller.deadline_s
+            expired = self._calls.clock.monotonic() >= self.caller.deadline_s - _SKEW_S
             self._finish(*(("DEADLINE_EXCEEDED", "expired") if expired else ("CANCELLED", "cancelled")))
         elif isinstance(error, AbortError):
             return
