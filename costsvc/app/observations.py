@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from costsvc.core.calibration import Calibration
+from costsvc.core.content import Content
+from costsvc.core.model import Model
 from costsvc.core.tokens import (
     INPUT_PRIOR,
     OUTPUT_PRIOR,
@@ -10,6 +12,7 @@ from costsvc.core.tokens import (
     TokenEstimate,
     calibrate_input,
     expect_output,
+    expected_input,
     observe_input,
     observe_output,
 )
@@ -26,6 +29,16 @@ class Observations:
     def expect_input(self, tenant: str, model: str, estimate: TokenEstimate) -> Expectation:
         """Return the prompt tokens to expect, corrected by what this tenant's prompts really were."""
         return calibrate_input(self._input, tenant, model, estimate)
+
+    def expected_tokens(
+        self, tenant: str, model: Model, task: str, content: Content, max_tokens: int
+    ) -> Usage:
+        """Return the usage to expect of a call, nothing cached."""
+        output = self._output.band((tenant, model.id, task)).expected
+        return Usage(
+            input_tokens=expected_input(self._input, tenant, content, model),
+            output_tokens=min(round(output), max_tokens),
+        )
 
     def expect_output(self, tenant: str, model: str, task: str, max_tokens: int) -> Expectation:
         """Return the answer's tokens to expect, at most `max_tokens`."""

@@ -5,8 +5,8 @@ Route, Estimate and Complete share this step, so that what is announced is what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from costsvc.app.observations import Observations
@@ -25,6 +25,9 @@ OLD_VERSION = "2023-06-01"
 """The API version that still takes sampling parameters, on the models that do."""
 
 
+_TRUE = Member(value=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A decision together with the changes to the body and the headers that carry it out."""
@@ -33,13 +36,29 @@ class Plan:
     decision: Decision
     needs: Needs
     content: Content
-    changes: Mapping[str, Member | None]
-    headers: Mapping[str, str]
     breakpoint: Breakpoint | None
+    drops_sampling: bool
 
     def body(self, *, stream: bool) -> bytes:
-        """Return the body as it goes to the provider."""
-        return self.request.body_with({**self.changes, "stream": _TRUE if stream else None})
+        """Return the body as it goes to the provider: the caller's, but for what was decided."""
+        request, changes = self.request, dict[str, Member | None]()
+        changes["model"] = Member(self.decision.model.id)
+        if request.get("max_tokens") is None:
+            changes["max_tokens"] = Member(self.needs.max_tokens)
+        if self.drops_sampling:
+            changes |= dict.fromkeys(self.needs.sampling)
+        if self.breakpoint is not None:
+            changes[self.breakpoint.member] = self.breakpoint.marked
+        changes["stream"] = _TRUE if stream else None
+        return request.body_with(changes)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that carry out the rest."""
+        headers = {"anthropic-beta": ",".join(self.request.betas)} if self.request.betas else {}
+        if self.needs.sampling and not self.drops_sampling:
+            headers["anthropic-version"] = OLD_VERSION
+        return headers
 
 
 class Planner:
@@ -65,22 +84,17 @@ class Planner:
         needs, content = needs_of(request, max_tokens), measure(request.body)
 
         def expected(model: Model) -> Usage:
-            return Usage(
-                input_tokens=self.expect_input(tenant, model, content).expected,
-                output_tokens=self.expect_output(tenant, model, request.task, max_tokens).expected,
-            )
+            return self._observations.expected_tokens(tenant, model, request.task, content, max_tokens)
 
         decision = decide(request, needs, self.policy, self.catalog, expected=expected, at=at)
         breakpoint_ = place_breakpoint(request, self.policy, decision.model)
-        changes, headers, reasons = self._changes(request, decision.model, max_tokens, breakpoint_)
         return Plan(
             request=request,
-            decision=_with_reasons(decision, reasons),
+            decision=decision.with_reasons(self._adjustments(request, max_tokens, needs, breakpoint_)),
             needs=needs,
             content=content,
-            changes=changes,
-            headers=headers,
             breakpoint=breakpoint_,
+            drops_sampling=self.policy.sampling is Sampling.DROP,
         )
 
     def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:
@@ -102,32 +116,16 @@ class Planner:
             problem = "current models do not take it; leave it out, or let the policy's `sampling` drop it"
             raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
 
-    def _changes(
-        self, request: ModelRequest, model: Model, max_tokens: int, breakpoint_: Breakpoint | None
-    ) -> tuple[dict[str, Member | None], dict[str, str], list[Reason]]:
-        """Return what to replace in the body, which headers to send, and the reasons for both."""
-        changes: dict[str, Member | None] = {"model": Member.of(model.id)}
-        headers = {"anthropic-beta": ",".join(request.betas)} if request.betas else {}
-        reasons: list[Reason] = []
+    def _adjustments(
+        self, request: ModelRequest, max_tokens: int, needs: Needs, breakpoint_: Breakpoint | None
+    ) -> Iterator[Reason]:
+        """Yield what is changed in the body besides the model, as reasons."""
         if request.get("max_tokens") is None:
-            changes["max_tokens"] = Member.of(max_tokens)
-            reasons.append(Reason("max_tokens_default", f"{max_tokens} by policy"))
-        given = [name for name in SAMPLING_PARAMETERS if name in request.members]
-        if given and self.policy.sampling is Sampling.DROP:
-            changes |= dict.fromkeys(given)
-            reasons.append(Reason("sampling_dropped", ", ".join(given)))
-        elif given:
-            headers["anthropic-version"] = OLD_VERSION
-            reasons.append(Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it"))
+            yield Reason("max_tokens_default", f"{max_tokens} by policy")
+        if needs.sampling and self.policy.sampling is Sampling.DROP:
+            yield Reason("sampling_dropped", ", ".join(needs.sampling))
+        elif needs.sampling:
+            yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")
         if breakpoint_ is not None:
-            changes[breakpoint_.member] = breakpoint_.marked
             detail = f"after {breakpoint_.member}, about {breakpoint_.prefix_tokens} tokens, for 5 minutes"
-            reasons.append(Reason("marker_added", detail))
-        return changes, headers, reasons
-
-
-_TRUE = Member.of(True)
-
-
-def _with_reasons(decision: Decision, reasons: list[Reason]) -> Decision:
-    return replace(decision, reasons=(*decision.reasons, *reasons)) if reasons else decision
+            yield Reason("marker_added", detail)

@@ -25,17 +25,19 @@ _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
-    """One member of an object: its parsed value, and the text that the value came as."""
+    """One member of an object: its parsed value, and the text that it came as, or is written as."""
 
     value: Any
-    text: str
+    written: str | None = None
 
-    @classmethod
-    def of(cls, value: Any) -> Member:
-        """Return a member for a value that costsvc decided."""
-        return cls(value, to_json(value))
+    @property
+    def text(self) -> str:
+        """The value as JSON."""
+        if self.written is None:
+            self.written = to_json(self.value)
+        return self.written
 
 
 def to_json(value: Any) -> str:

@@ -94,10 +94,10 @@ def simple_members(
     """Return the members of a body made of typed fields; `messages` are (role, text) pairs."""
     members: dict[str, Member] = {}
     if max_tokens is not None:
-        members["max_tokens"] = Member.of(max_tokens)
+        members["max_tokens"] = Member(max_tokens)
     if system:
-        members["system"] = Member.of(system)
-    members["messages"] = Member.of([{"role": role, "content": text} for role, text in messages])
+        members["system"] = Member(system)
+    members["messages"] = Member([{"role": role, "content": text} for role, text in messages])
     return members
 
 

@@ -54,6 +54,18 @@ class Decision:
     expected_cost_nano_usd: int
     expected_baseline_nano_usd: int
 
+    def with_reasons(self, more: Iterable[Reason]) -> Decision:
+        """Return the decision with further steps."""
+        return Decision(
+            model=self.model,
+            tier=self.tier,
+            baseline=self.baseline,
+            candidates=self.candidates,
+            reasons=(*self.reasons, *more),
+            expected_cost_nano_usd=self.expected_cost_nano_usd,
+            expected_baseline_nano_usd=self.expected_baseline_nano_usd,
+        )
+
 
 def decide(
     request: ModelRequest,

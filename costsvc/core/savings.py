@@ -14,7 +14,7 @@ from datetime import datetime
 from costsvc.core.catalog import Catalog
 from costsvc.core.money import ceil_nano
 from costsvc.core.pricing import bill, price, retokenized, uncached
-from costsvc.core.usage import Reported
+from costsvc.core.usage import Reported, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +66,20 @@ def account(
         return Account(cost_nano_usd=0, baseline_nano_usd=0, savings=Savings())
     geo_us, fast = reported.inference_geo == "us", reported.speed == "fast"
     answering, baseline = catalog.resolve(reported.model), catalog.resolve(baseline_model)
-    plain_pico_usd = sum(
-        price(catalog, model, uncached(usage), at=at, fast=fast, geo_us=geo_us).pico_usd
-        for model, usage in reported.parts
-    )
+
+    def price_pico_usd(model: str, usage: Usage) -> int:
+        return price(catalog, model, usage, at=at, fast=fast, geo_us=geo_us).pico_usd
+
+    paid_pico_usd = cached_pico_usd = bill(catalog, reported, at=at).pico_usd
+    if reported.service_tier == "batch":
+        cached_pico_usd = sum(price_pico_usd(model, usage) for model, usage in reported.parts)
+    plain_pico_usd = cached_pico_usd
+    if reported.totals.prompt_tokens != reported.totals.input_tokens:
+        plain_pico_usd = sum(price_pico_usd(model, uncached(usage)) for model, usage in reported.parts)
     baseline_pico_usd = plain_pico_usd
     if baseline is not answering:
         same_text = retokenized(uncached(reported.totals), answering, baseline)
-        baseline_pico_usd = price(catalog, baseline.id, same_text, at=at, fast=fast, geo_us=geo_us).pico_usd
-    cached_pico_usd = sum(
-        price(catalog, model, usage, at=at, fast=fast, geo_us=geo_us).pico_usd
-        for model, usage in reported.parts
-    )
-    paid_pico_usd = bill(catalog, reported, at=at).pico_usd
+        baseline_pico_usd = price_pico_usd(baseline.id, same_text)
     steps = [ceil_nano(p) for p in (baseline_pico_usd, plain_pico_usd, cached_pico_usd, paid_pico_usd)]
     caching_nano_usd = steps[1] - steps[2]
     return Account(

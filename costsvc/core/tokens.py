@@ -67,16 +67,7 @@ class Expectation:
 
 def estimate_input(content: Content, model: Model) -> TokenEstimate:
     """Return the expected input tokens of a content on a model, and their bound."""
-    expected = (
-        -(-sum(map(mul, content.kind_counts, model.tokenizer.tokens_per_1000_chars)) // 1000)
-        + content.document_tokens
-        + _REQUEST_TOKENS
-        + _MESSAGE_TOKENS * content.message_count
-        + _PROVIDER_TOOL_TOKENS * content.provider_tool_count
-        + _FORMAT_TOKENS * content.structured_output
-        + _tool_prompt_tokens(content, model)
-        + sum(_image_tokens(size, model) for size in content.image_sizes)
-    )
+    expected = _expected_tokens(content, model)
     bound = model.context_tokens if content.unbounded else min(_bound(content, model), model.context_tokens)
     return TokenEstimate(expected=min(expected, bound), bound=bound, bounded=not content.unbounded)
 
@@ -89,6 +80,18 @@ def calibrate_input(
     upper = estimate.expected * band.upper
     expected = min(round(estimate.expected * band.expected), estimate.bound)
     return Expectation(expected, max(expected, min(int(upper) + 1, estimate.bound)))
+
+
+def expected_input(calibration: Calibration, tenant: str, content: Content, model: Model) -> int:
+    """Return what `calibrate_input` expects, without the bound where that cannot matter.
+
+    The bound is never below the bytes of the text, so below those it does not bind.
+    """
+    tokens = _expected_tokens(content, model)
+    calibrated = round(tokens * calibration.band((tenant, model.id)).expected)
+    if tokens <= content.byte_count and calibrated <= content.byte_count:
+        return calibrated
+    return calibrate_input(calibration, tenant, model.id, estimate_input(content, model)).expected
 
 
 def observe_input(
@@ -114,6 +117,24 @@ def expect_output(
 def observe_output(calibration: Calibration, tenant: str, model: str, task: str, output_tokens: int) -> None:
     """Learn the length of an answer."""
     calibration.observe((tenant, model, task), output_tokens)
+
+
+def _expected_tokens(content: Content, model: Model) -> int:
+    tokens: int = (
+        -(-sum(map(mul, content.kind_counts, model.tokenizer.tokens_per_1000_chars)) // 1000)
+        + content.document_tokens
+        + _REQUEST_TOKENS
+        + _MESSAGE_TOKENS * content.message_count
+    )
+    if content.tool_count or content.structured_output:
+        tokens += (
+            _PROVIDER_TOOL_TOKENS * content.provider_tool_count
+            + _FORMAT_TOKENS * content.structured_output
+            + _tool_prompt_tokens(content, model)
+        )
+    if content.image_sizes:
+        tokens += sum(_image_tokens(size, model) for size in content.image_sizes)
+    return tokens
 
 
 def _tool_prompt_tokens(content: Content, model: Model) -> int:

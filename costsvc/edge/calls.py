@@ -36,6 +36,8 @@ QUOTING = frozenset({"provider_message"})
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9._-]{1,64}")
 
+_NOBODY = Caller(tenant="", deadline_s=0.0)
+
 log = structlog.get_logger()
 
 
@@ -67,7 +69,7 @@ class Call:
         self._broken_items: Mapping[int, Sequence[Violation]] = {}
         self._byte_count = -1
         self._started_s = calls.clock.monotonic()
-        self.caller = Caller(tenant="", deadline_s=self._started_s)
+        self.caller = _NOBODY
 
     def note(self, **fields: Any) -> None:
         """Add fields to the call's line."""

@@ -56,7 +56,7 @@ def test_replacing_one_member_leaves_the_others_alone(
     before, behind = ({key: v for key, v in part.items() if key != name} for part in (before, behind))
     behind = {key: v for key, v in behind.items() if key not in before}
     members = parse_object(json.dumps({**before, name: "old", **behind}).encode())
-    joined = join_object({**members, name: Member.of(replacement)}).decode()
+    joined = join_object({**members, name: Member(replacement)}).decode()
     pieces = [f"{to_json(key)}:{members[key].text}" for key in (*before, name, *behind)]
     pieces[len(before)] = f"{to_json(name)}:{to_json(replacement)}"
     assert joined == "{" + ",".join(pieces) + "}"

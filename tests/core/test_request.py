@@ -212,14 +212,14 @@ def test_choosing_a_model_leaves_all_other_bytes_alone(extra: dict[str, Any], co
     """The provider gets the caller's own text, with another model in its place."""
     body = {"model": "auto", **extra, "messages": [{"role": "user", "content": content}], "max_tokens": 5}
     source = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-    sent = ModelRequest(members=read_messages_json(source)).body_with({"model": Member.of("claude-opus-5-5")})
+    sent = ModelRequest(members=read_messages_json(source)).body_with({"model": Member("claude-opus-5-5")})
     assert sent == source.replace(b'"model":"auto"', b'"model":"claude-opus-5-5"', 1)
 
 
 def test_a_body_is_sent_with_changes() -> None:
     """Members are replaced in place, added at the end, or left out."""
     request = ModelRequest(members=parse_object(b'{"a":1.0,"temperature":0.5,"model":"x","z":[ ]}'))
-    changes = {"model": Member.of("y"), "temperature": None, "max_tokens": Member.of(9), "absent": None}
+    changes = {"model": Member("y"), "temperature": None, "max_tokens": Member(9), "absent": None}
     assert request.body_with(changes) == b'{"a":1.0,"model":"y","z":[ ],"max_tokens":9}'
     assert request.body_with({}) == b'{"a":1.0,"temperature":0.5,"model":"x","z":[ ]}'
 
@@ -264,14 +264,14 @@ def test_typed_fields_leave_out_what_is_not_said() -> None:
 )
 def test_a_model_can_be_pinned_in_two_places(outside: str, inside: str | None, model: str) -> None:
     """The request's field and the body's member say the same, or one of them says nothing."""
-    members = {} if inside is None else {"model": Member.of(inside)}
+    members = {} if inside is None else {"model": Member(inside)}
     assert requested_model(outside, members) == model
 
 
 def test_two_different_pins_are_refused() -> None:
     """Nobody can tell which one is meant."""
     with pytest.raises(InvalidRequest) as caught:
-        requested_model("a", {"model": Member.of("b")}, where="request.messages_json")
+        requested_model("a", {"model": Member("b")}, where="request.messages_json")
     assert caught.value.violations == (Violation("model", "'a' here, but 'b' in request.messages_json"),)
 
 
