@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 MAX_MEMBERS = 256
 """Far above what the Messages API knows; a bound on the only loop here that is not the C scanner's."""
@@ -25,7 +25,7 @@ _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One member of an object: its parsed value, and the text that it came as, or is written as."""
 
@@ -36,8 +36,8 @@ class Member:
     def text(self) -> str:
         """The value as JSON."""
         if self.written is None:
-            self.written = to_json(self.value)
-        return self.written
+            object.__setattr__(self, "written", to_json(self.value))  # the same value, spelt out once
+        return cast(str, self.written)
 
 
 def to_json(value: Any) -> str:

@@ -1,6 +1,6 @@
 """What every RPC has in common: caller, admission, validation, errors, and one line in the log.
 
-A servicer's method is one `async with calls.open(...)`. What is raised inside ends the call with the status
+A servicer's method is one `calls.run(...)`. What is raised inside ends the call with the status
 that `edge/status.py` gives it; what is unknown becomes INTERNAL, and the log has the rest.
 """
 
@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import grpc
 import protovalidate
 import structlog
 from google.protobuf.message import DecodeError, Message
-from grpc.aio import AbortError, ServicerContext
+from grpc.aio import ServicerContext
 
 from costsvc.app.attempt import Caller
 from costsvc.core.errors import CostsvcError, InvalidRequest, Violation
 from costsvc.edge.admission import Admission
 from costsvc.edge.rules import check_rules
-from costsvc.edge.status import Outcome, Undecodable, abort, internal, outcome_of
+from costsvc.edge.status import Outcome, Undecodable, internal, outcome_of, set_status
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 
@@ -35,6 +34,9 @@ QUOTING = frozenset({"provider_message"})
 
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9._-]{1,64}")
+
+M = TypeVar("M", bound=Message)
+R = TypeVar("R")
 
 _NOBODY = Caller(tenant="", deadline_s=0.0)
 
@@ -50,9 +52,33 @@ class Calls:
         self.clock = clock
         self.max_call_s = max_call_s
 
-    def open(self, method: str, request: Message, context: ServicerContext[Any, Any]) -> Call:
-        """Return the call to run inside `async with`."""
-        return Call(self, method, request, context)
+    async def run(
+        self,
+        method: str,
+        request: M,
+        context: ServicerContext[Any, Any],
+        answer: Callable[[M, Call], Awaitable[R]],
+    ) -> R:
+        """Return what `answer` answers, or end the call with the status of what it raises.
+
+        The status is set, not raised: gRPC keeps what is raised, and with it the request, until the next
+        garbage collection. With a status other than OK it sends no response, so there is none to return.
+        """
+        call = Call(self, method, request, context)
+        try:
+            call.enter()
+            response = await answer(request, call)
+        except asyncio.CancelledError:
+            call.leave()
+            call.note_departure()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
+            call.leave()
+            set_status(context, call.refuse(error))
+            return cast(R, None)
+        call.leave()
+        call.finish("OK", "ok")
+        return response
 
 
 class Call:
@@ -70,25 +96,19 @@ class Call:
         self._byte_count = -1
         self._started_s = calls.clock.monotonic()
         self.caller = _NOBODY
+        calls.metrics.call_began()
 
     def note(self, **fields: Any) -> None:
         """Add fields to the call's line."""
         self._notes |= fields
 
-    async def __aenter__(self) -> Self:
-        self._calls.metrics.call_began()
-        try:
-            self._enter()
-        except CostsvcError as error:
-            await self._end(error)
-        return self
+    def check_item(self, index: int) -> None:
+        """Raise InvalidRequest when an item of a batch breaks a rule of the schema."""
+        if index in self._broken_items:
+            raise InvalidRequest(*self._broken_items[index])
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._end(error)
-
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Name the caller, take the call in, and check the rules of the schema."""
         remaining_s = self._context.time_remaining()
         longest_s = self._calls.max_call_s
         deadline_s = self._started_s + (longest_s if remaining_s is None else min(remaining_s, longest_s))
@@ -100,38 +120,31 @@ class Call:
         self._byte_count = byte_count
         self._broken_items = check_rules(self._request)
 
-    def check_item(self, index: int) -> None:
-        """Raise InvalidRequest when an item of a batch breaks a rule of the schema."""
-        if index in self._broken_items:
-            raise InvalidRequest(*self._broken_items[index])
-
-    async def _end(self, error: BaseException | None) -> None:
-        """Leave, log, and give the error its status."""
+    def leave(self) -> None:
+        """Let the call out of admission, if it was let in."""
         if self._byte_count >= 0:
             self._calls.admission.leave(self.caller.tenant, self._byte_count)
             self._byte_count = -1
-        if error is None:
-            self._finish("OK", "ok")
-        elif isinstance(error, asyncio.CancelledError):
-            expired = self._calls.clock.monotonic() >= self.caller.deadline_s - _SKEW_S
-            self._finish(*(("DEADLINE_EXCEEDED", "expired") if expired else ("CANCELLED", "cancelled")))
-        elif isinstance(error, AbortError):
-            return
-        else:
-            outcome = self._outcome_of(error)
-            self._finish(outcome.code.name, "error")
-            await abort(self._context, outcome)
 
-    def _outcome_of(self, error: BaseException) -> Outcome:
+    def refuse(self, error: Exception) -> Outcome:
+        """Log the call as failed, and return what the caller gets."""
         if isinstance(error, CostsvcError):
             outcome = outcome_of(error)
             shown = {name: value for name, value in outcome.metadata.items() if name not in QUOTING}
             self.note(reason=outcome.reason_name, **shown)
-            return outcome
-        log.error("defect", method=self._method, tenant=self.caller.tenant, exc_info=error)
-        return internal()
+        else:
+            log.error("defect", method=self._method, tenant=self.caller.tenant, exc_info=error)
+            outcome = internal()
+        self.finish(outcome.code.name, "error")
+        return outcome
 
-    def _finish(self, code: str, outcome: str) -> None:
+    def note_departure(self) -> None:
+        """Log the call as one whose caller has left, or whose time is over."""
+        expired = self._calls.clock.monotonic() >= self.caller.deadline_s - _SKEW_S
+        self.finish(*(("DEADLINE_EXCEEDED", "expired") if expired else ("CANCELLED", "cancelled")))
+
+    def finish(self, code: str, outcome: str) -> None:
+        """Count the call, and write its line."""
         seconds = self._calls.clock.monotonic() - self._started_s
         self._calls.metrics.call_ended(self._method, code, seconds)
         log.info(

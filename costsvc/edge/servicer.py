@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 from google.rpc.status_pb2 import Status
@@ -56,32 +57,15 @@ class CostServicer(v1.CostServiceServicer):
 
     async def Route(self, request: v1.RouteRequest, context: Context) -> v1.RouteResponse:
         """Decide."""
-        async with self._calls.open("Route", request, context) as call:
-            plan = await self._plan(request.request, call)
-            _note_plan(call, plan)
-            return _route_response(request, plan)
+        return await self._calls.run("Route", request, context, self._route)
 
     async def BatchRoute(self, request: v1.BatchRouteRequest, context: Context) -> v1.BatchRouteResponse:
         """Decide each; one bad request does not fail the others."""
-
-        async def route(item: v1.RouteRequest) -> v1.RouteResponse:
-            return _route_response(item, await self._plan(item.request, call))
-
-        async with self._calls.open("BatchRoute", request, context) as call:
-            response = v1.BatchRouteResponse()
-            async for answer, error in _each(request.requests, route, call):
-                response.results.add(response=answer, error=error)
-            return response
+        return await self._calls.run("BatchRoute", request, context, self._batch_route)
 
     async def Complete(self, request: v1.CompleteRequest, context: Context) -> v1.CompleteResponse:
         """Answer."""
-        async with self._calls.open("Complete", request, context) as call:
-            call.note(request_id=request.request.request_id)
-            read = await _read(request.request)
-            with from_proto.within("request"):
-                completed = await self._completions.answer(read, call.caller)
-            _note_completed(call, completed)
-            return to_proto.complete_response(completed)
+        return await self._calls.run("Complete", request, context, self._complete)
 
     async def StreamComplete(self, request: v1.StreamCompleteRequest, context: Context) -> None:  # type: ignore[override]
         """Answer as a stream.
@@ -89,52 +73,87 @@ class CostServicer(v1.CostServiceServicer):
         Written with `context.write`, so that a cancellation meets this coroutine wherever it waits; gRPC
         would leave a generator unfinished.
         """
-        async with self._calls.open("StreamComplete", request, context) as call:
-            call.note(request_id=request.request.request_id)
-            read = await _read(request.request)
-            provider_events = request.format == v1.STREAM_FORMAT_PROVIDER_EVENTS
-            events = self._completions.stream(read, call.caller, provider_events=provider_events)
-            with from_proto.within("request"):
-                async with aclosing(events):
-                    async for event in events:
-                        if isinstance(event, Started):
-                            _note_plan(call, event.attempt.plan)
-                        elif isinstance(event, Completed):
-                            _note_completed(call, event)
-                        await context.write(to_proto.stream_event(event, provider_events=provider_events))
+        write = partial(self._stream, write=context.write)
+        await self._calls.run("StreamComplete", request, context, write)
 
     async def Estimate(self, request: v1.EstimateRequest, context: Context) -> v1.EstimateResponse:
         """Estimate."""
-        async with self._calls.open("Estimate", request, context) as call:
-            return await self._estimate(request, call)
+        return await self._calls.run("Estimate", request, context, self._estimate)
 
     async def BatchEstimate(
         self, request: v1.BatchEstimateRequest, context: Context
     ) -> v1.BatchEstimateResponse:
         """Estimate each; one bad request does not fail the others."""
-
-        async def estimate(item: v1.EstimateRequest) -> v1.EstimateResponse:
-            return await self._estimate(item, call)
-
-        async with self._calls.open("BatchEstimate", request, context) as call:
-            response = v1.BatchEstimateResponse()
-            async for answer, error in _each(request.requests, estimate, call):
-                response.results.add(response=answer, error=error)
-            return response
+        return await self._calls.run("BatchEstimate", request, context, self._batch_estimate)
 
     async def Record(self, request: v1.RecordRequest, context: Context) -> v1.RecordResponse:
         """Book."""
-        async with self._calls.open("Record", request, context) as call:
-            call.note(request_id=request.request_id, model=request.model)
-            recorded = await self._recorder.record(from_proto.recording(request), call.caller.tenant)
-            call.note(cost_nano_usd=recorded.account.cost_nano_usd)
-            return to_proto.record_response(recorded)
+        return await self._calls.run("Record", request, context, self._record)
 
     async def Report(self, request: v1.ReportRequest, context: Context) -> v1.ReportResponse:
         """Add up."""
-        async with self._calls.open("Report", request, context) as call:
-            report = await self._reporter.report(from_proto.report_query(request, call.caller.tenant))
-            return to_proto.report_response(report)
+        return await self._calls.run("Report", request, context, self._report)
+
+    async def _route(self, request: v1.RouteRequest, call: Call) -> v1.RouteResponse:
+        plan = await self._plan(request.request, call)
+        _note_plan(call, plan)
+        return _route_response(request, plan)
+
+    async def _batch_route(self, request: v1.BatchRouteRequest, call: Call) -> v1.BatchRouteResponse:
+        async def route(item: v1.RouteRequest) -> v1.RouteResponse:
+            return _route_response(item, await self._plan(item.request, call))
+
+        response = v1.BatchRouteResponse()
+        async for answer, error in _each(request.requests, route, call):
+            response.results.add(response=answer, error=error)
+        return response
+
+    async def _complete(self, request: v1.CompleteRequest, call: Call) -> v1.CompleteResponse:
+        call.note(request_id=request.request.request_id)
+        read = await _read(request.request)
+        with from_proto.within("request"):
+            completed = await self._completions.answer(read, call.caller)
+        _note_completed(call, completed)
+        return to_proto.complete_response(completed)
+
+    async def _stream(
+        self,
+        request: v1.StreamCompleteRequest,
+        call: Call,
+        *,
+        write: Callable[[v1.StreamCompleteResponse], Awaitable[None]],
+    ) -> None:
+        call.note(request_id=request.request.request_id)
+        read = await _read(request.request)
+        provider_events = request.format == v1.STREAM_FORMAT_PROVIDER_EVENTS
+        events = self._completions.stream(read, call.caller, provider_events=provider_events)
+        with from_proto.within("request"):
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Started):
+                        _note_plan(call, event.attempt.plan)
+                    elif isinstance(event, Completed):
+                        _note_completed(call, event)
+                    await write(to_proto.stream_event(event, provider_events=provider_events))
+
+    async def _batch_estimate(self, request: v1.BatchEstimateRequest, call: Call) -> v1.BatchEstimateResponse:
+        async def estimate(item: v1.EstimateRequest) -> v1.EstimateResponse:
+            return await self._estimate(item, call)
+
+        response = v1.BatchEstimateResponse()
+        async for answer, error in _each(request.requests, estimate, call):
+            response.results.add(response=answer, error=error)
+        return response
+
+    async def _record(self, request: v1.RecordRequest, call: Call) -> v1.RecordResponse:
+        call.note(request_id=request.request_id, model=request.model)
+        recorded = await self._recorder.record(from_proto.recording(request), call.caller.tenant)
+        call.note(cost_nano_usd=recorded.account.cost_nano_usd)
+        return to_proto.record_response(recorded)
+
+    async def _report(self, request: v1.ReportRequest, call: Call) -> v1.ReportResponse:
+        report = await self._reporter.report(from_proto.report_query(request, call.caller.tenant))
+        return to_proto.report_response(report)
 
     async def _plan(self, message: v1.Request, call: Call) -> Plan:
         request = await _read(message)
