@@ -23,7 +23,7 @@ from benchmarks.bench.table import Row
 
 DURATION_S = 8.0
 PACE_S = 0.003
-LIMIT_MS = 50.0
+LIMIT_MS = 100.0
 SHAPES = {"string": "one string", "messages": "messages of 500 B"}
 
 Call = Callable[[], Awaitable[Any]]

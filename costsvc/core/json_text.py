@@ -58,7 +58,7 @@ def parse_object(source: bytes) -> dict[str, Member]:
         raise ValueError(f"not UTF-8 at byte {error.start}") from None
     try:
         members = _scan_members(text)
-        if _SURROGATE_ESCAPE.search(text):
+        if "\\" in text and _SURROGATE_ESCAPE.search(text):
             _reject_lone_surrogates(members)
     except JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None

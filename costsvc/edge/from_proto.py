@@ -37,8 +37,9 @@ def model_request(message: v1.Request) -> ModelRequest:
         InvalidRequest: with paths from the RPC's message on.
     """
     with within("request"):
-        if message.messages_json:
-            members = read_messages_json(message.messages_json)
+        body = message.messages_json  # each look at it copies it
+        if body:
+            members = read_messages_json(body)
         else:
             turns = [(_ROLES[turn.role], turn.text) for turn in message.messages]
             max_tokens = message.max_tokens if message.HasField("max_tokens") else None

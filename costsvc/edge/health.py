@@ -1,7 +1,8 @@
 """gRPC health: alive is one thing, ready for calls another.
 
 The service "" is alive as long as the event loop answers. `costsvc.v1.CostService` is ready while the store
-answers; trouble with the store takes a process out of the rotation and never restarts it.
+answers and the journal takes settlements; trouble with either takes a process out of the rotation and never
+restarts it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from grpc_health.v1 import health, health_pb2
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.metrics import Metrics
+from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 
 SERVICE = "costsvc.v1.CostService"
@@ -49,34 +51,36 @@ class _Servicer(health.aio.HealthServicer):
 class Health:
     """Tells probes how this process is. `parts` names what must be well for calls."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, ledger: Ledger, journal: Journal, metrics: Metrics) -> None:
         self.servicer = _Servicer()
         self._ledger = ledger
+        self._journal = journal
         self._metrics = metrics
-        self._parts = {"store": False, "running": True}
+        self._parts = {"store": False, "journal": False, "running": True}
 
     def parts(self) -> dict[str, bool]:
         """Return what is well."""
         return dict(self._parts)
 
     async def watch(self) -> None:
-        """Look after the store for as long as the process lives."""
+        """Look at the store and the journal for as long as the process lives."""
         while True:
             await self.check()
             await asyncio.sleep(CHECK_EVERY_S)
 
     async def check(self) -> None:
-        """Ask the store once, and tell whoever watches when that changed something."""
+        """Look once, and tell whoever watches when something changed."""
         try:
             await self._ledger.ping()
             answers = True
         except StoreUnavailable:
             answers = False
         self._metrics.store_available(answers)
-        if answers != self._parts["store"]:
-            self._parts["store"] = answers
+        found = {"store": answers, "journal": self._journal.problem is None}
+        if not found.items() <= self._parts.items():
+            self._parts |= found
             log.info("readiness", **self._parts)
-            await self.servicer.set(SERVICE, _SERVING if answers else _NOT_SERVING)
+            await self.servicer.set(SERVICE, _SERVING if all(found.values()) else _NOT_SERVING)
 
     async def begin(self) -> None:
         """Say that this process is alive, and not ready before the first check."""

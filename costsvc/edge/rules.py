@@ -66,8 +66,9 @@ def plainly_keeps_rules(request: v1.Request) -> bool:
 
 def _has_plain_body(request: v1.Request) -> bool:
     simple = request.system or request.messages or request.HasField("max_tokens")
-    if request.messages_json:
-        return not simple and len(request.messages_json) <= MAX_BODY_BYTES
+    body = request.messages_json  # each look at it copies it
+    if body:
+        return not simple and len(body) <= MAX_BODY_BYTES
     return (
         0 < len(request.messages) <= _MAX_PLAIN_MESSAGES
         and (not request.HasField("max_tokens") or request.max_tokens > 0)

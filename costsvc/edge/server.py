@@ -1,4 +1,4 @@
-"""Starts and stops the service: store, provider, use cases, gRPC, probes; in that order, and back."""
+"""Starts and stops the service: store, provider, journal, calls, gRPC, probes; in that order, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Settings
 from costsvc.store.connection import check_store, open_store
 from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.upstream import anthropic_upstream
 
@@ -50,6 +52,10 @@ MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
 
 SETTLE_S = 10.0
 """How long a stopping process waits for the store to take what is not booked yet."""
+
+SWITCH_S = 0.0005
+"""How soon the event loop gets the interpreter back from a thread that reads a large body; Python's own 5 ms
+would come due several times in each call of a neighbour."""
 
 SIMULATED_BILL_LINES = 100_000
 """How many calls the simulated provider inside the service remembers one by one."""
@@ -96,8 +102,10 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         ledger = Ledger(await _open_store(settings, stack))
         upstream = await _open_upstream(settings, stack)
-        settlement = Settlement(ledger, policy.report_labels, metrics)
+        journal = await _open_journal(settings, stack)
+        settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock)
         _in_background(stack, settlement.keep_trying())
+        _in_background(stack, settlement.keep_journal())
         planner = Planner(catalog, policy, Observations())
         servicer = CostServicer(
             calls=Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s),
@@ -117,7 +125,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             reporter=Reporter(ledger, policy.report_labels),
             clock=clock,
         )
-        health_ = Health(ledger, metrics)
+        health_ = Health(ledger, journal, metrics)
         await health_.begin()
         _in_background(stack, health_.watch())
         ops = await stack.enter_async_context(
@@ -132,6 +140,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
         warm_up(v1.BatchRouteRequest(), v1.BatchEstimateRequest(), v1.CompleteRequest())
         warm_up(v1.StreamCompleteRequest(), v1.RecordRequest(), v1.ReportRequest())
         await server.start()
+        sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
         try:
@@ -208,6 +217,14 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> Redis:
     except StoreUnavailable as error:
         raise CannotStart(f"the store does not answer ({error}): start it, or correct --redis-url") from error
     return client
+
+
+async def _open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
+    """Return the journal in the data directory, which is this process's alone also where the store is not."""
+    journal = Journal(settings.data_dir / "journal")
+    await journal.open()
+    stack.push_async_callback(journal.close)
+    return journal
 
 
 async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:

@@ -22,6 +22,7 @@ from costsvc.core.errors import (
     DeadlineTooShort,
     Failure,
     InvalidRequest,
+    JournalFailed,
     NoModelFits,
     Overloaded,
     ProviderError,
@@ -114,13 +115,8 @@ def outcome_of(error: CostsvcError) -> Outcome:
                 message="this request_id is booked already",
                 metadata={"entry_id": error.entry_id},
             )
-        case StoreUnavailable():
-            outcome = Outcome(
-                code=code.UNAVAILABLE,
-                reason=v1.ERROR_REASON_STORE_UNAVAILABLE,
-                message="the store does not answer; repeating the call is safe",
-                retry_s=_STORE_S,
-            )
+        case StoreUnavailable() | JournalFailed():
+            outcome = _unbookable(error)
         case NoModelFits():
             outcome = _no_model_fits(error)
         case ProviderError():
@@ -157,6 +153,20 @@ def _invalid(error: InvalidRequest) -> Outcome:
         message=f"{field}: {problem}",
         details=(details.BadRequest(field_violations=violations),),
     )
+
+
+def _unbookable(error: StoreUnavailable | JournalFailed) -> Outcome:
+    if isinstance(error, StoreUnavailable):
+        reason, message = (
+            v1.ERROR_REASON_STORE_UNAVAILABLE,
+            "the store does not answer; repeating the call is safe",
+        )
+    else:
+        reason, message = (
+            v1.ERROR_REASON_JOURNAL_UNAVAILABLE,
+            "this replica cannot write its journal of what is spent; nothing was spent",
+        )
+    return Outcome(code=grpc.StatusCode.UNAVAILABLE, reason=reason, message=message, retry_s=_STORE_S)
 
 
 def _unknown_model(error: UnknownModel) -> Outcome:
