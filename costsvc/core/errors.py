@@ -8,14 +8,21 @@ CostsvcError
 ├── DeadlineTooShort      the caller's deadline has passed, or leaves no time to answer
 ├── AlreadyRecorded       this request_id has its entry already
 ├── StoreUnavailable      the store did not answer in time
+├── JournalFailed         this process's journal cannot be written
+├── BudgetExceeded        a hard budget has no room for the call; nothing was spent
+├── BudgetUnbounded       a hard budget applies, and nobody can say what the call costs at most
+├── TooManyBudgets        more budgets apply to the call than one hold can take
 └── ProviderError         the provider refused, failed, or fell silent
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
+
+from costsvc.core.money import format_usd
 
 
 class CostsvcError(Exception):
@@ -76,6 +83,67 @@ class AlreadyRecorded(CostsvcError):
 
 class StoreUnavailable(CostsvcError):
     """The store did not answer in time, or refused."""
+
+
+class JournalFailed(CostsvcError):
+    """This process's journal cannot be written: what a call costs might be lost, so none is begun."""
+
+
+class BudgetExceeded(CostsvcError):
+    """A hard budget has no room: spent + at risk + held + asked would pass the bound. Nothing was spent.
+
+    `held` and `asked` are likely costs where the bound is the limit, and the most that calls can cost where
+    (`worst_case`) it is the limit with its overshoot. `scope` is readable: `tenant=acme`.
+    """
+
+    def __init__(
+        self,
+        *,
+        budget_id: str,
+        scope: str,
+        limit_nano_usd: int,
+        bound_nano_usd: int,
+        spent_nano_usd: int,
+        at_risk_nano_usd: int,
+        held_nano_usd: int,
+        asked_nano_usd: int,
+        worst_case: bool,
+        resets_at: datetime,
+    ) -> None:
+        parts = ((spent_nano_usd, "spent"), (at_risk_nano_usd, "at risk"), (held_nano_usd, "held"))
+        sums = " + ".join(f"{format_usd(amount)} {name}" for amount, name in parts)
+        super().__init__(
+            f"budget {budget_id} ({scope}): {sums} + {format_usd(asked_nano_usd)} asked > "
+            f"{format_usd(bound_nano_usd)}; resets at {resets_at.isoformat()}"
+        )
+        self.budget_id = budget_id
+        self.scope = scope
+        self.limit_nano_usd = limit_nano_usd
+        self.bound_nano_usd = bound_nano_usd
+        self.spent_nano_usd = spent_nano_usd
+        self.at_risk_nano_usd = at_risk_nano_usd
+        self.held_nano_usd = held_nano_usd
+        self.asked_nano_usd = asked_nano_usd
+        self.worst_case = worst_case
+        self.resets_at = resets_at
+
+
+class BudgetUnbounded(CostsvcError):
+    """A hard budget applies, and nobody can say what the call costs at most; `reason` says why."""
+
+    def __init__(self, budget_id: str, reason: str) -> None:
+        super().__init__(f"budget {budget_id} is hard, and the call's cost has no bound: {reason}")
+        self.budget_id = budget_id
+        self.reason = reason
+
+
+class TooManyBudgets(CostsvcError):
+    """More budgets apply to the call than one hold can take; `budget_ids` are all that apply."""
+
+    def __init__(self, budget_ids: Sequence[str], most: int) -> None:
+        super().__init__(f"{len(budget_ids)} budgets apply, more than {most}: {', '.join(budget_ids)}")
+        self.budget_ids = tuple(budget_ids)
+        self.most = most
 
 
 class Failure(Enum):

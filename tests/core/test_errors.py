@@ -1,21 +1,40 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 
 import pytest
 
 from costsvc.core import errors
 from costsvc.core.errors import (
     AlreadyRecorded,
+    BudgetExceeded,
+    BudgetUnbounded,
     CostsvcError,
     Failure,
     InvalidRequest,
     NoModelFits,
     Overloaded,
     ProviderError,
+    TooManyBudgets,
     UnknownModel,
     Violation,
 )
+
+EXCEEDED = BudgetExceeded(
+    budget_id="team",
+    scope="tenant=a",
+    limit_nano_usd=5_000_000_000,
+    bound_nano_usd=5_250_000_000,
+    spent_nano_usd=4_000_000_000,
+    at_risk_nano_usd=0,
+    held_nano_usd=1_000_000_000,
+    asked_nano_usd=300_000_000,
+    worst_case=True,
+    resets_at=datetime(2026, 12, 1, tzinfo=UTC),
+)
+
+SUMS = "$4.00 spent + $0.00 at risk + $1.00 held + $0.30 asked > $5.25"
 
 
 def test_the_tree_is_drawn_as_it_is() -> None:
@@ -38,6 +57,9 @@ def test_errors_carry_data() -> None:
     assert NoModelFits({"m": "is retired"}).reasons == {"m": "is retired"}
     assert Overloaded("bytes").limit == "bytes"
     assert AlreadyRecorded("e1").entry_id == "e1"
+    assert (EXCEEDED.limit_nano_usd, EXCEEDED.bound_nano_usd) == (5_000_000_000, 5_250_000_000)
+    assert BudgetUnbounded("b", "compaction").reason == "compaction"
+    assert TooManyBudgets(["a", "b"], 1).budget_ids == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +70,15 @@ def test_errors_carry_data() -> None:
         (NoModelFits({"m": "is retired", "n": "is small"}), "m: is retired; n: is small"),
         (Overloaded("calls"), "calls limit reached"),
         (AlreadyRecorded("e1"), "already recorded as e1"),
+        (
+            EXCEEDED,
+            f"budget team (tenant=a): {SUMS}; resets at 2026-12-01T00:00:00+00:00",
+        ),
+        (
+            BudgetUnbounded("b", "compaction"),
+            "budget b is hard, and the call's cost has no bound: compaction",
+        ),
+        (TooManyBudgets(["a", "b"], 1), "2 budgets apply, more than 1: a, b"),
         (ProviderError(Failure.TIMED_OUT), "timed_out: 0"),
         (
             ProviderError(
