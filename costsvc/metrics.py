@@ -53,6 +53,8 @@ class Metrics:
         self._unsettled = self._counter("unsettled_attempts", "Attempts whose bill is unknown.", "reason")
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
+        self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
+        self._journal_bytes = self._gauge("journal_bytes", "Bytes of the journal's records.")
         self._pending = self._gauge("pending_settlements", "Settlements that the store has not taken yet.")
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
         self._token_children: dict[str, tuple[Counter, tuple[tuple[str, Counter], ...]]] = {}
@@ -96,6 +98,11 @@ class Metrics:
     def pending_settlements(self, count: int) -> None:
         """Note how many settlements the store has not taken yet."""
         self._pending.set(count)
+
+    def journal(self, *, ok: bool, size_bytes: int) -> None:
+        """Note whether the journal takes settlements, and how much it holds."""
+        self._journal_ok.set(ok)
+        self._journal_bytes.set(size_bytes)
 
     def text(self) -> bytes:
         """Return the exposition, of type `CONTENT_TYPE`."""

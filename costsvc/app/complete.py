@@ -67,7 +67,7 @@ class Completions:
         """Return the complete answer, booked.
 
         Raises:
-            DeadlineTooShort, StoreUnavailable: nothing was spent.
+            DeadlineTooShort, JournalFailed: nothing was spent.
             ProviderError: `may_have_spent` says whether something may have been.
             InvalidRequest, UnknownModel, NoModelFits: as planning raises them.
         """

@@ -1,4 +1,8 @@
-"""Booking a call that the caller made itself after Route."""
+"""Booking a call that the caller made itself after Route.
+
+It goes to the store alone, not through the journal: only the store can say that a request_id is booked
+already, and a caller who has no answer repeats the call, safely.
+"""
 
 from __future__ import annotations
 

@@ -1,96 +1,193 @@
-"""Booking what was spent: one entry an attempt, now or as soon as the store is back."""
+"""Booking what was spent: durable in the journal first, then in the ledger, once an attempt.
+
+A settlement that the store does not take stays in the journal, on the disk, and is booked from there when the
+store is back. So is all that the journal still has when another store answers, or this one after a restart:
+it may lack its last moments, and repeating is safe, because the ledger books an attempt once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 
 from costsvc.core.entry import Entry
-from costsvc.core.errors import StoreUnavailable
+from costsvc.core.errors import JournalFailed, StoreUnavailable
 from costsvc.metrics import Metrics
-from costsvc.store.ledger import Ledger
+from costsvc.ports import Clock
+from costsvc.store import entry_codec
+from costsvc.store.journal import Journal, Ticket, Waiting
+from costsvc.store.ledger import REMEMBERED_DAYS, Ledger
 
-MAX_PENDING = 100_000
-"""Entries that may wait for the store in memory, about 1 KB each; beyond, new calls are refused."""
+CHECK_EVERY_S = 1.0
+"""How often the store is asked who it is, and the journal is looked after."""
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 1.0
+_REPEATABLE = timedelta(days=REMEMBERED_DAYS - 1)
 
 log = structlog.get_logger()
 
 
 class Settlement:
-    """Books entries; those that the store does not take wait here and are tried again, in order.
+    """Books entries. `keep_trying` and `keep_journal` run beside it, each in a task of its own.
 
-    Repeating is safe, the ledger books an attempt once. The state of the store is logged when it changes,
-    not once a call.
+    The state of the store is logged when it changes, not once a call.
     """
 
-    def __init__(self, ledger: Ledger, label_keys: frozenset[str], metrics: Metrics) -> None:
+    def __init__(
+        self, ledger: Ledger, journal: Journal, label_keys: frozenset[str], metrics: Metrics, clock: Clock
+    ) -> None:
         self._ledger = ledger
+        self._journal = journal
         self._label_keys = label_keys
         self._metrics = metrics
-        self._pending: deque[Entry] = deque()
-        self._waiting = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._clock = clock
+        self._unjournaled: deque[Entry] = deque()  # only of calls that ran when the journal failed
+        self._is_away = False
+        self._left = asyncio.Event()
+        self._caught_up = asyncio.Event()
+        self._note_left()  # what earlier runs left
 
     def check_room(self) -> None:
-        """Raise StoreUnavailable when too many entries wait already: a call must be booked or not made."""
-        if len(self._pending) >= MAX_PENDING:
-            raise StoreUnavailable(f"{len(self._pending)} settlements wait for the store")
+        """Raise JournalFailed when what a call costs could be lost: a call must be booked or not made."""
+        self._journal.check()
 
     async def book(self, entry: Entry) -> None:
-        """Book an entry, or keep it until the store takes it."""
+        """Book an entry, now or as soon as the store takes it."""
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
-        if not self._pending:
-            try:
-                await self._ledger.settle(entry, label_keys=self._label_keys)
-            except StoreUnavailable as error:
-                log.warning("store_away", problem=str(error))
-                self._metrics.store_available(available=False)
+        encoded = entry_codec.encode(entry)
+        try:
+            ticket = await self._journal.append(entry.attempt_id, encoded)
+        except JournalFailed:
+            await self._book_unjournaled(entry)
+            return
+        is_booked = False
+        try:
+            is_booked = not self._is_away and await self._settle(entry, encoded)
+        finally:  # also when something is wrong with the entry, which the journal keeps
+            if is_booked:
+                self._journal.ack(ticket)
             else:
-                return
-        self._pending.append(entry)
-        self._metrics.pending_settlements(len(self._pending))
-        self._empty.clear()
-        self._waiting.set()
+                self._journal.leave(ticket)
+                self._note_left()
+
+    async def keep_journal(self) -> None:
+        """Look after the journal, for as long as the process lives: run this once, in a task of its own."""
+        while True:
+            await self._journal.tend()
+            self._metrics.journal(ok=self._journal.problem is None, size_bytes=self._journal.size_bytes)
+            self._metrics.pending_settlements(self._journal.waiting_count + len(self._unjournaled))
+            await asyncio.sleep(CHECK_EVERY_S)
 
     async def keep_trying(self) -> None:
-        """Book what waits, for as long as the process lives: run this once, in a task of its own."""
+        """Book what is left, for as long as the process lives: run this once, in a task of its own."""
         wait_s = _FIRST_WAIT_S
         while True:
-            await self._waiting.wait()
-            if await self._book_pending():
+            self._left.clear()
+            if await self._catch_up():
                 wait_s = _FIRST_WAIT_S
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CHECK_EVERY_S):
+                        await self._left.wait()
             else:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for what is not booked yet; return how many entries could not be, each logged."""
+        """Wait for what is not booked yet; return how many entries are not, each kept or logged."""
+        self._note_left()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._empty.wait()
-        for entry in self._pending:
+                await self._caught_up.wait()
+        for entry in self._unjournaled:
             log.error("entry_not_booked", attempt_id=entry.attempt_id, cost_nano_usd=entry.cost_nano_usd)
-        return len(self._pending)
+        if waiting := self._journal.waiting_count:
+            log.warning("entries_left_in_journal", count=waiting)
+        return waiting + len(self._unjournaled)
 
-    async def _book_pending(self) -> bool:
-        """Book all that waits, oldest first; return whether that worked."""
-        booked = 0
-        while self._pending:
-            try:
-                await self._ledger.settle(self._pending[0], label_keys=self._label_keys)
-            except StoreUnavailable:
-                return False
-            self._pending.popleft()
-            booked += 1
-            self._metrics.pending_settlements(len(self._pending))
-        self._waiting.clear()
-        self._empty.set()
-        self._metrics.store_available(available=True)
-        log.info("store_back", booked=booked)
+    async def _settle(self, entry: Entry, encoded: bytes) -> bool:
+        """Book an entry; return whether the store answered."""
+        try:
+            await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
+        except StoreUnavailable as error:
+            self._note_away(error)
+            return False
         return True
+
+    async def _book_unjournaled(self, entry: Entry) -> None:
+        """Book an entry of a call that ran when the journal failed; only memory can keep it now."""
+        if self._is_away or not await self._settle(entry, b""):
+            self._unjournaled.append(entry)
+            self._note_left()
+
+    async def _catch_up(self) -> bool:
+        """Book all that is left; return whether the store answered throughout."""
+        try:
+            store_id = await self._ledger.store_id()
+            is_another = self._journal.follow(store_id)
+            if is_another and self._journal.waiting_count:
+                log.warning("store_changed", booking_again=self._journal.waiting_count)
+            was_away, self._is_away = self._is_away, False
+            booked = await self._book_left()
+        except StoreUnavailable as error:
+            self._note_away(error)
+            return False
+        if was_away:
+            self._metrics.store_available(available=True)
+            log.info("store_back", booked=booked)
+        elif booked:
+            log.info("journal_booked", booked=booked)
+        if not self._left.is_set():
+            self._caught_up.set()
+        return True
+
+    async def _book_left(self) -> int:
+        """Book what is in the journal, then what only memory has; return how many those were."""
+        booked = 0
+        while waiting := await self._journal.next_waiting():
+            for one in waiting:
+                await self._book_waiting(one)
+                booked += 1
+        while self._unjournaled:
+            await self._ledger.settle(self._unjournaled[0], label_keys=self._label_keys)
+            self._unjournaled.popleft()
+            booked += 1
+        return booked
+
+    async def _book_waiting(self, waiting: Waiting) -> None:
+        """Book one settlement from the journal, with the label keys of now.
+
+        One that was never acknowledged and is too old for the ledger to know it is left to people: booking it
+        could book it twice. So is one that the ledger cannot take.
+        """
+        ticket, data, is_again = waiting
+        try:
+            entry = entry_codec.decode(data)
+            if entry.started_at > self._clock.now() - _REPEATABLE:
+                await self._ledger.settle(entry, label_keys=self._label_keys, encoded=data)
+            elif not is_again:
+                self._refuse(ticket, f"attempt {entry.attempt_id} is too old")
+                return
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad entry must not hold up those behind it
+            self._refuse(ticket, f"{type(error).__name__}: {error}")
+        else:
+            self._journal.ack(ticket)
+
+    def _refuse(self, ticket: Ticket, problem: str) -> None:
+        log.error("journal_entry_refused", path=str(ticket.segment.path), index=ticket.at, problem=problem)
+        self._journal.refuse(ticket)
+
+    def _note_away(self, error: StoreUnavailable) -> None:
+        if not self._is_away:
+            log.warning("store_away", problem=str(error))
+            self._metrics.store_available(available=False)
+        self._is_away = True
+
+    def _note_left(self) -> None:
+        self._caught_up.clear()
+        self._left.set()

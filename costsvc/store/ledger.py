@@ -8,10 +8,11 @@ not depend on when, or how often, a settlement arrives.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from struct import Struct
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -69,12 +70,24 @@ class Ledger:
         async with translated():
             await ask(self._client, "PING")
 
-    async def settle(self, entry: Entry, *, label_keys: Collection[str], once_per: str = "") -> Settled:
+    async def store_id(self) -> str:
+        """Return what is another when another server answers, or the same one after a restart.
+
+        Raises:
+            StoreUnavailable: no answer in time.
+        """
+        async with translated():
+            info: Mapping[str, Any] = await ask(self._client, "INFO", "server", "replication")
+        return f"{info.get('run_id')}:{info.get('master_replid')}"
+
+    async def settle(
+        self, entry: Entry, *, label_keys: Collection[str], once_per: str = "", encoded: bytes = b""
+    ) -> Settled:
         """Append the entry and add it to its rollups, unless its attempt is settled already.
 
         With `once_per`, a request id, also unless that request of the tenant was recorded on the day
         of the settlement, the `REMEMBERED_DAYS` before it, or the day after. Repeating it is
-        safe.
+        safe. `encoded` is what `entry_codec.encode` made of the entry, where that is at hand.
 
         Raises:
             StoreUnavailable: it may have happened or not; repeat it.
@@ -99,7 +112,7 @@ class Ledger:
         args: list[str | bytes | int] = [
             entry.attempt_id,
             entry.entry_id,
-            entry_codec.encode(entry),
+            encoded or entry_codec.encode(entry),
             _PACKED.pack(*entry.measures()),
             entry.tenant,
             hour,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -24,6 +25,7 @@ from costsvc.core.request import ModelRequest, simple_members
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
 from costsvc.provider_sim import RunningSim, start
+from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.upstream import anthropic_upstream
 
@@ -38,14 +40,16 @@ async def sim() -> AsyncIterator[RunningSim]:
 
 
 @pytest.fixture
-async def completions(store: Redis, sim: RunningSim) -> AsyncIterator[Completions]:
+async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIterator[Completions]:
     """Give the use case on a real store and a simulated provider."""
     catalog = load_catalog_files()
     upstream, ids = anthropic_upstream(api_key="k", base_url=sim.url), count()
+    journal = Journal(tmp_path)
+    await journal.open()
     yield Completions(
         planner=Planner(catalog, load_policy_file(None, catalog), Observations()),
         upstream=upstream,
-        settlement=Settlement(Ledger(store), frozenset(), Metrics()),
+        settlement=Settlement(Ledger(store), journal, frozenset(), Metrics(), SystemClock()),
         in_flight=InFlight(),
         metrics=Metrics(),
         clock=SystemClock(),
@@ -53,6 +57,7 @@ async def completions(store: Redis, sim: RunningSim) -> AsyncIterator[Completion
         max_call_s=10,
     )
     await upstream.close()
+    await journal.close()
 
 
 def caller(seconds: float) -> Caller:

@@ -4,24 +4,27 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from costsvc.app import settle as settle_module
 from costsvc.app.settle import Settlement
 from costsvc.core.entry import Entry
-from costsvc.core.errors import StoreUnavailable
+from costsvc.core.errors import JournalFailed
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
 from costsvc.metrics import Metrics
+from costsvc.ports import SystemClock
+from costsvc.store import entry_codec
 from costsvc.store.connection import open_store
 from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.journal import Journal, Limits
 from costsvc.store.ledger import Ledger
 
-AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+AT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def entry(number: int) -> Entry:
@@ -50,7 +53,7 @@ def entry(number: int) -> Entry:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
     """Run a store that the test may freeze."""
-    async with EmbeddedValkey(tmp_path) as running:
+    async with EmbeddedValkey(tmp_path / "one") as running:
         yield running
 
 
@@ -62,40 +65,117 @@ async def ledger(server: EmbeddedValkey) -> AsyncIterator[Ledger]:
     await client.aclose()
 
 
-@pytest.fixture
-async def settlement(ledger: Ledger) -> AsyncIterator[Settlement]:
-    """Give a settlement that keeps trying."""
-    made = Settlement(ledger, frozenset(), Metrics())
-    trying = asyncio.ensure_future(made.keep_trying())
-    yield made
-    trying.cancel()
-    with suppress(asyncio.CancelledError):
-        await trying
+@asynccontextmanager
+async def settling(
+    ledger: Ledger, directory: Path, limits: Limits | None = None
+) -> AsyncIterator[Settlement]:
+    """Run a settlement with what works beside it, on a journal of its own."""
+    journal = Journal(directory, limits)
+    await journal.open()
+    made = Settlement(ledger, journal, frozenset(), Metrics(), SystemClock())
+    tasks = [asyncio.ensure_future(made.keep_trying()), asyncio.ensure_future(made.keep_journal())]
+    try:
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await journal.close()
 
 
-async def test_entries_wait_for_the_store_in_their_order(server, ledger, settlement):
-    """What cannot be booked waits, later entries behind earlier ones, and all is booked once."""
-    await settlement.book(entry(1))
+async def costs(ledger: Ledger) -> list[int]:
+    """Return what is booked, in the order of the entries."""
+    return [found.cost_nano_usd for found in (await ledger.entries(AT)).entries]
+
+
+async def test_entries_wait_for_the_store_in_their_order(server, ledger, tmp_path):
+    """What cannot be booked waits on the disk, and all is booked once."""
+    async with settling(ledger, tmp_path / "journal") as settlement:
+        await settlement.book(entry(1))
+        os.kill(server.pid, signal.SIGSTOP)
+        for number in (2, 3, 4):
+            await settlement.book(entry(number))
+        assert await settlement.drain(0.01) == 3
+        os.kill(server.pid, signal.SIGCONT)
+        assert await settlement.drain(10) == 0
+        await settlement.book(entry(5))
+        assert await costs(ledger) == [1, 2, 3, 4, 5]
+
+
+async def test_the_next_start_books_what_the_store_did_not_take(server, ledger, tmp_path):
+    """What waits when the process ends is booked by the next one."""
     os.kill(server.pid, signal.SIGSTOP)
-    for number in (2, 3, 4):
-        await settlement.book(entry(number))
-    assert await settlement.drain(0.01) == 3
+    async with settling(ledger, tmp_path / "journal") as settlement:
+        await asyncio.gather(*(settlement.book(entry(number)) for number in range(20)))
+        assert await settlement.drain(0.01) == 20
     os.kill(server.pid, signal.SIGCONT)
-    assert await settlement.drain(10) == 0
-    await settlement.book(entry(5))
-    booked = (await ledger.entries(AT)).entries
-    assert [found.cost_nano_usd for found in booked] == [1, 2, 3, 4, 5]
+    async with settling(ledger, tmp_path / "journal") as settlement:
+        assert await settlement.drain(10) == 0
+        assert sorted(await costs(ledger)) == list(range(20))
+    async with settling(ledger, tmp_path / "journal") as settlement:
+        assert settlement._journal.waiting_count == 0, "a clean journal books nothing again"
 
 
-async def test_calls_are_refused_when_too_much_waits(server, settlement, monkeypatch):
-    """A call that could not be kept is not made."""
-    monkeypatch.setattr(settle_module, "MAX_PENDING", 2)
-    os.kill(server.pid, signal.SIGSTOP)
-    for number in (1, 2):
-        settlement.check_room()
-        await settlement.book(entry(number))
-    with pytest.raises(StoreUnavailable):
-        settlement.check_room()
-    os.kill(server.pid, signal.SIGCONT)
-    assert await settlement.drain(10) == 0
-    settlement.check_room()
+async def test_another_store_gets_what_the_first_had_acknowledged(ledger, tmp_path):
+    """An acknowledgement is worth as much as the store that gave it."""
+    async with settling(ledger, tmp_path / "journal") as settlement:
+        for number in (1, 2, 3):
+            await settlement.book(entry(number))
+        await settlement.drain(10)
+    async with EmbeddedValkey(tmp_path / "two") as other:
+        client = open_store(other.url)
+        async with settling(Ledger(client), tmp_path / "journal") as settlement:
+            await settlement.drain(10)
+            assert await costs(Ledger(client)) == [1, 2, 3]
+        await client.aclose()
+
+
+async def test_what_the_ledger_cannot_know_any_more_is_left_to_people(ledger, tmp_path):
+    """An entry that is older than the ledger's memory of attempts could be booked twice: it is kept."""
+    journal = Journal(tmp_path / "journal")
+    await journal.open()
+    old = replace(entry(1), started_at=AT - timedelta(days=8))
+    for data in (entry_codec.encode(old), b"not an entry", entry_codec.encode(entry(2))):
+        journal.leave(await journal.append("a", data))
+    await journal.close()
+    async with settling(ledger, tmp_path / "journal") as settlement:
+        assert await settlement.drain(10) == 0
+        assert await costs(ledger) == [2]
+        assert not (await ledger.entries(old.started_at)).entries
+        assert [bool(s.is_settled) for s in settlement._journal._segments] == [False, True]
+
+
+async def test_a_full_disk_refuses_calls_and_settles_all_the_same(ledger, small_disk):
+    """Calls that run are booked in the store; new ones are refused until there is room."""
+    limits = Limits(segment_bytes=16_384)
+    ballast = small_disk / "ballast"
+    async with settling(ledger, small_disk / "journal", limits) as settlement:
+        ballast.write_bytes(bytes(room(small_disk) - 4_096))
+        for number in range(100):
+            await settlement.book(entry(number))
+        with pytest.raises(JournalFailed, match="No space"):
+            settlement.check_room()
+        assert await settlement.drain(10) == 0
+        assert sorted(await costs(ledger)) == list(range(100))
+        ballast.unlink()
+        await until_taken(settlement)
+        await settlement.book(entry(100))
+        assert (await costs(ledger))[-1] == 100
+
+
+def room(disk: Path) -> int:
+    """Return how many bytes are free."""
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
+
+
+async def until_taken(settlement: Settlement) -> None:
+    """Wait until calls are taken."""
+    while True:
+        try:
+            settlement.check_room()
+        except JournalFailed:
+            await asyncio.sleep(0.01)
+        else:
+            return
