@@ -137,18 +137,23 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             )
         )
         server, address = _grpc_server(settings, servicer, health_)
-        warm_up(v1.BatchRouteRequest(), v1.BatchEstimateRequest(), v1.CompleteRequest())
-        warm_up(v1.StreamCompleteRequest(), v1.RecordRequest(), v1.ReportRequest())
-        await server.start()
-        sys.setswitchinterval(SWITCH_S)
-        gc.collect()
-        gc.freeze()  # what lives as long as the process need not be looked at by every collection
+        await _start(server)
         try:
             yield Running(
                 address=address, ops_address=ops.address, in_flight=in_flight, settlement=settlement
             )
         finally:
             await _stop(settings, server, health_, in_flight, settlement)
+
+
+async def _start(server: grpc.aio.Server) -> None:
+    """Take calls, as fast as ever from the first on."""
+    warm_up(v1.BatchRouteRequest(), v1.BatchEstimateRequest(), v1.CompleteRequest())
+    warm_up(v1.StreamCompleteRequest(), v1.RecordRequest(), v1.ReportRequest())
+    await server.start()
+    sys.setswitchinterval(SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked at by every collection
 
 
 def _grpc_server(settings: Settings, servicer: CostServicer, health_: Health) -> tuple[grpc.aio.Server, str]:
