@@ -16,6 +16,7 @@ from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.json_text import Member
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
+from costsvc.core.prospect import Prospect, foresee
 from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
 from costsvc.core.routing import Decision, Reason, decide
 from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
@@ -95,6 +96,19 @@ class Planner:
             content=content,
             breakpoint=breakpoint_,
             drops_sampling=self.policy.sampling is Sampling.DROP,
+        )
+
+    def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
+        """Return what lies ahead of a plan: on the model that it decides for, or on another."""
+        model, needs = model or plan.decision.model, plan.needs
+        return foresee(
+            plan.request,
+            model,
+            content=plan.content,
+            reads=self.expect_input(tenant, model, plan.content),
+            writes=self.expect_output(tenant, model, plan.request.task, needs.max_tokens),
+            needs=needs,
+            placed=plan.breakpoint,
         )
 
     def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:

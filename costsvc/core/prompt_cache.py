@@ -9,6 +9,7 @@ money.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from costsvc.core.policy import MarkSystem, Policy
 from costsvc.core.request import ModelRequest
 from costsvc.core.tokens import estimate_input, measure
 from costsvc.core.usage import Usage
+
+_ESCAPED = re.compile(r"\\u00(?:31|5[fF]|6[1358cCeEfF]|7[24])")
+"""Escapes, which nobody needs, of the letters in `cache_control` and `1h`: a breakpoint may hide there."""
 
 _MARK = '"cache_control":{"type":"ephemeral"}'
 
@@ -108,10 +112,23 @@ class Prefix:
             output_tokens=output_tokens,
         )
 
-    def worst(self, input_tokens: int, output_tokens: int) -> Usage:
-        """Return the dearest usage: with a breakpoint anywhere, every token may be written at its rate."""
-        whole = Prefix(tokens=input_tokens if self.tokens else 0, one_hour=self.one_hour)
-        return whole.usage(input_tokens, output_tokens, warm=False)
+
+def worst_usage(
+    request: ModelRequest, placed: Breakpoint | None, model: Model, input_tokens: int, output_tokens: int
+) -> Usage:
+    """Return the dearest usage of a prompt: with a breakpoint anywhere, all of it may be written.
+
+    It is written at the dearest rate that any breakpoint asks for, whichever comes last. The provider caches
+    nothing below a model's minimum.
+    """
+    texts = [member.text for member in request.members.values()]
+    hidden = any(map(_ESCAPED.search, texts))
+    marked = placed is not None or hidden or has_breakpoints(request)
+    if not marked or input_tokens < model.min_cacheable_tokens:
+        return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    one_hour = hidden or any('"1h"' in text for text in texts)
+    whole = Prefix(tokens=input_tokens, one_hour=one_hour)
+    return whole.usage(input_tokens, output_tokens, warm=False)
 
 
 def marked_prefix(request: ModelRequest, placed: Breakpoint | None, model: Model) -> Prefix:

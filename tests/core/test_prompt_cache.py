@@ -17,6 +17,7 @@ from costsvc.core.prompt_cache import (
     has_breakpoints,
     marked_prefix,
     place_breakpoint,
+    worst_usage,
 )
 from costsvc.core.request import ModelRequest, read_messages_json
 from costsvc.core.usage import Usage
@@ -304,8 +305,52 @@ def test_a_prefix_splits_the_prompt(
     assert usage.cache_write_5m_tokens == (0 if one_hour or warm else kept)
 
 
-def test_the_worst_case_writes_every_token() -> None:
-    """With a breakpoint anywhere, all of the prompt may be written; without one, none."""
-    assert Prefix(tokens=1).worst(500, 5) == Usage(cache_write_5m_tokens=500, output_tokens=5)
-    assert Prefix(tokens=1, one_hour=True).worst(500, 5).cache_write_1h_tokens == 500
-    assert Prefix().worst(500, 5) == Usage(input_tokens=500, output_tokens=5)
+def marked(ttl: dict[str, str], text: str = LONG) -> dict[str, Any]:
+    """Return a text block with a breakpoint."""
+    return {"type": "text", "text": text, "cache_control": MARK | ttl}
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"system": LONG}, Usage(input_tokens=5_000, output_tokens=5)),
+        ({"system": [marked({})]}, Usage(cache_write_5m_tokens=5_000, output_tokens=5)),
+        ({"system": [marked({"ttl": "1h"})]}, Usage(cache_write_1h_tokens=5_000, output_tokens=5)),
+        (
+            {"system": [marked({"ttl": "1h"})], "messages": [{**ASK, "content": [marked({"ttl": "5m"})]}]},
+            Usage(cache_write_1h_tokens=5_000, output_tokens=5),
+        ),
+        ({"system": [marked({}, "Short.")]}, Usage(cache_write_5m_tokens=5_000, output_tokens=5)),
+        ({"cache_control": MARK}, Usage(cache_write_5m_tokens=5_000, output_tokens=5)),
+        ({"cache_control": MARK | {"ttl": "1h"}}, Usage(cache_write_1h_tokens=5_000, output_tokens=5)),
+    ],
+)
+def test_the_worst_case_writes_every_token(members: dict[str, Any], expected: Usage) -> None:
+    """With a breakpoint anywhere, all of the prompt may be written, at the dearest rate that one asks for."""
+    assert worst_usage(ask(**members), None, MODEL, 5_000, 5) == expected
+
+
+def test_the_worst_case_knows_our_breakpoint_and_the_minimum() -> None:
+    """A prompt too short to be cached is not written."""
+    request = ask(system=LONG)
+    found = place_breakpoint(request, POLICY, MODEL)
+    assert worst_usage(request, found, MODEL, 512, 5) == Usage(cache_write_5m_tokens=512, output_tokens=5)
+    assert worst_usage(request, found, MODEL, 511, 5) == Usage(input_tokens=511, output_tokens=5)
+
+
+@pytest.mark.parametrize("name", ["cache\\u005fcontrol", "\\u0063ache_control", "cache_contro\\u006C"])
+def test_a_breakpoint_behind_an_escape_counts(name: str) -> None:
+    """The provider reads the same word."""
+    block = f'{{"type":"text","text":"x","{name}":{{"type":"ephemeral"}}}}'
+    request = ModelRequest(
+        members=read_messages_json(f'{{"system":[{block}],"messages":[{json.dumps(ASK)}]}}'.encode())
+    )
+    assert request.get("system")[0]["cache_control"] == MARK
+    assert worst_usage(request, None, MODEL, 5_000, 5).cache_write_1h_tokens == 5_000
+
+
+def test_escapes_of_other_characters_hide_nothing() -> None:
+    """Encoders that write beyond ASCII, or angle brackets, as escapes do not make a call dearer."""
+    source = r'{"system":"\u00e9\u4e2d \u003cb\u003e","messages":[{"role":"user","content":"x"}]}'
+    request = ModelRequest(members=read_messages_json(source.encode()))
+    assert worst_usage(request, None, MODEL, 5_000, 5).input_tokens == 5_000
