@@ -1,0 +1,342 @@
+"""Tests of what is booked when servers, stores and disks fail; the provider's bill is the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from costsvc import v1
+from costsvc.core.entry import Entry
+from costsvc.core.money import ceil_nano
+from costsvc.provider_sim import RunningSim, start
+from costsvc.store.connection import ask, open_store
+from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.journal import Journal
+from costsvc.store.ledger import Ledger
+
+PROGRAM = Path(sys.executable).with_name("costsvc")
+BEGAN = datetime.now(UTC) - timedelta(minutes=1)
+
+
+@dataclass
+class Server:
+    """A server process that is ready, or up at least, and a client of it."""
+
+    process: subprocess.Popen[bytes]
+    channel: grpc.aio.Channel
+    ops: str
+    log: Path
+
+    async def complete(self, count: int) -> list[str]:
+        """Answer so many calls at once; return the ids of the answers."""
+        stub = v1.CostServiceStub(self.channel)
+        messages = [v1.Message(text="How does a bicycle stay upright?")]
+        request = v1.CompleteRequest(request=v1.Request(messages=messages, task="faq"))
+        answers = await asyncio.gather(*(stub.Complete(request, timeout=20) for _ in range(count)))
+        return [answer.response_id for answer in answers]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the lines of its log with an event."""
+        lines = (json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{"))
+        return [line for line in lines if line["event"] == name]
+
+    async def is_ready(self) -> bool:
+        """Ask the readiness probe."""
+        async with aiohttp.ClientSession() as http, http.get(f"http://{self.ops}/readyz") as reply:
+            return reply.status == 200
+
+    async def end(self, number: signal.Signals) -> int:
+        """End the process, and return its exit code."""
+        self.process.send_signal(number)
+        await self.channel.close()
+        return await asyncio.to_thread(self.process.wait, 20)
+
+
+@dataclass
+class Site:
+    """A provider, a store of the test's own, and a directory for servers."""
+
+    sim: RunningSim
+    path: Path
+    store: EmbeddedValkey
+
+    @asynccontextmanager
+    async def serving(self, data: Path | None = None, *, ready: bool = True) -> AsyncIterator[Server]:
+        """Run a server process on this store."""
+        async with serving(data or self.path / "data", self.sim, "--redis-url", self.store.url) as server:
+            if ready:
+                await until(server.is_ready)
+            yield server
+
+    def bill(self) -> dict[str, int]:
+        """Return what the provider charged by attempt, rounded up."""
+        return {line.attempt or "": ceil_nano(line.pico_usd) for line in self.sim.bill.lines()}
+
+    async def agrees(self) -> bool:
+        """Say whether the ledger has one entry for each line of the bill, of its amount, and nothing else."""
+        found = [(entry.attempt_id, entry.cost_nano_usd) for entry in await entries(self.store.url)]
+        return sorted(found) == sorted(self.bill().items())
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """Run a provider and a store."""
+    async with await start() as sim, EmbeddedValkey(tmp_path / "store") as store:
+        yield Site(sim, tmp_path, store)
+
+
+@asynccontextmanager
+async def serving(data: Path, sim: RunningSim, *options: str) -> AsyncIterator[Server]:
+    """Run a server process that has said where it listens; kill it in the end if it still runs."""
+    log = data.parent / f"{data.name}-{len(list(data.parent.glob('*.log')))}.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COSTSVC_")}
+    places = ("--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir", str(data))
+    command = [PROGRAM, "serve", *places, "--upstream-url", sim.url, *options]
+    environment["ANTHROPIC_API_KEY"] = "simulated"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=out, env=environment)  # noqa: ASYNC220 - starting is quick
+    server = Server(process, grpc.aio.insecure_channel("unset"), "", log)
+    try:
+        await until(lambda: has(bool(server.events("ready")) or process.poll() is not None))
+        [said] = server.events("ready")
+        await server.channel.close()
+        server.channel, server.ops = grpc.aio.insecure_channel(said["listen"]), said["ops"]
+        yield server
+    finally:
+        await server.channel.close()
+        if process.poll() is None:
+            process.kill()
+        await asyncio.to_thread(process.wait)
+
+
+async def has(found: bool) -> bool:
+    """Return what was found, as a condition to wait for."""
+    return found
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
+    """Return once the condition holds; fail when it does not in time."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():  # noqa: ASYNC110 - what others do has no event here
+            await asyncio.sleep(0.02)
+
+
+async def entries(url: str) -> list[Entry]:
+    """Return every entry that the store has."""
+    client, found, hour = open_store(url), [], BEGAN
+    try:
+        while hour.replace(minute=0, second=0, microsecond=0) <= datetime.now(UTC):
+            found += (await Ledger(client).entries(hour, count=10_000)).entries
+            hour += timedelta(hours=1)
+    finally:
+        await client.aclose()
+    return found
+
+
+async def test_a_killed_server_books_at_its_restart_what_a_frozen_store_did_not_take(site):
+    """Calls that were answered and not booked when the process was killed are booked once, exactly."""
+    async with site.serving() as server:
+        await server.complete(5)
+        os.kill(site.store.pid, signal.SIGSTOP)
+        await server.complete(20)
+        await server.complete(20)  # the store is known to be away now: it hears nothing of these
+        await server.end(signal.SIGKILL)
+    os.kill(site.store.pid, signal.SIGCONT)
+    assert len(site.bill()) == 45
+    assert not await site.agrees()
+    async with site.serving():
+        await until(site.agrees)
+
+
+async def test_whatever_was_answered_before_a_kill_is_booked(site):
+    """A server that is killed in the middle of its work loses no answer's cost and books none twice."""
+    answered: list[str] = []
+
+    async def load(server: Server) -> None:
+        while True:
+            answered.extend(await server.complete(1))
+
+    for kill_after in (20, 60):
+        async with site.serving() as server:
+            callers = [asyncio.ensure_future(load(server)) for _ in range(8)]
+            await until(lambda wanted=kill_after: has(len(answered) >= wanted))
+            server.process.kill()
+            await asyncio.wait(callers)
+            assert all(isinstance(caller.exception(), grpc.aio.AioRpcError) for caller in callers)
+    async with site.serving() as server:
+        await until(lambda: has(bool(server.events("readiness"))))
+        await until(lambda: booked(site, answered))
+    found = await entries(site.store.url)
+    assert len({entry.attempt_id for entry in found}) == len(found)
+    assert all(site.bill()[entry.attempt_id] == entry.cost_nano_usd for entry in found)
+
+
+async def booked(site: Site, answered: list[str]) -> bool:
+    """Say whether each of some answers has an entry."""
+    return set(answered) <= {entry.response_id for entry in await entries(site.store.url)}
+
+
+def cut_append_only_file(store: Path, size_bytes: int) -> None:
+    """Take the end off a dead server's file, as a machine that fails does with what was not on its disk."""
+    [path] = (store / "store" / "appendonlydir").glob("*.incr.aof")
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - size_bytes)
+
+
+async def test_a_killed_store_gets_its_last_moments_back(site):
+    """A store that starts again without its tail is given what it had acknowledged, while calls go on."""
+    async with site.serving() as server:
+        await server.complete(30)
+        await until(site.agrees)
+        os.kill(site.store.pid, signal.SIGKILL)
+        await site.store.stop()
+        cut_append_only_file(site.path / "store", 20_000)
+        await server.complete(5)
+        await site.store.start()
+        assert len(await entries(site.store.url)) < 30
+        await server.complete(5)
+        await until(site.agrees)
+        assert len(site.bill()) == 40
+        assert server.events("store_changed")
+
+
+async def test_a_fail_over_that_lacks_the_tail_is_made_good(site):
+    """The same server process with the data of a replica that had fallen behind is told what it lacks."""
+    async with EmbeddedValkey(site.path / "replica") as replica, site.serving() as server:
+        first, second = open_store(site.store.url), open_store(replica.url)
+        ports = [await listen(client) for client in (first, second)]
+        await server.complete(10)
+        await until(site.agrees)
+        await follow(second, ports[0])
+        await ask(second, "REPLICAOF", "NO", "ONE")
+        await server.complete(20)
+        await until(site.agrees)
+        await follow(first, ports[1])
+        await ask(first, "REPLICAOF", "NO", "ONE")
+        assert len(await entries(replica.url)) == 10
+        await server.complete(5)
+        await until(site.agrees)
+        assert len(site.bill()) == 35
+        await first.aclose()
+        await second.aclose()
+
+
+async def listen(client: Any) -> int:
+    """Let a server listen on a port, so that another can replicate it at once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    await ask(client, "CONFIG", "SET", "repl-diskless-sync-delay", "0")
+    await ask(client, "CONFIG", "SET", "port", port)
+    return port
+
+
+async def follow(client: Any, port: int) -> None:
+    """Make a server a replica of another, and wait until it has the other's data."""
+    await ask(client, "REPLICAOF", "127.0.0.1", port)
+
+    async def is_linked() -> bool:
+        return bool((await ask(client, "INFO", "replication"))["master_link_status"] == "up")
+
+    await until(is_linked)
+
+
+def child(pid: int) -> int:
+    """Return a process's only child."""
+    [found] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(found)
+
+
+async def test_a_machine_that_fails_loses_nothing_that_was_answered(tmp_path):
+    """Service and its own store are killed together, and the store's file lacks its end."""
+    async with await start() as sim:
+        site = Site(sim, tmp_path, EmbeddedValkey(tmp_path / "data"))
+        async with serving(tmp_path / "data", sim) as server:
+            await server.complete(30)
+            server.process.send_signal(signal.SIGSTOP)
+            os.kill(child(server.process.pid), signal.SIGKILL)
+            await server.end(signal.SIGKILL)
+        cut_append_only_file(tmp_path / "data", 20_000)
+        async with serving(tmp_path / "data", sim):
+            await until(site.agrees)
+            assert len(site.bill()) == 30
+
+
+async def test_a_stop_leaves_a_clean_journal(site):
+    """After SIGTERM there is nothing to book, and everything is kept in case the store loses it."""
+    async with site.serving() as server:
+        await server.complete(20)
+        assert await server.end(signal.SIGTERM) == 0
+        assert [line["unbooked_entries"] for line in server.events("stopped")] == [0]
+    journal = Journal(site.path / "data" / "journal")
+    await journal.open()
+    assert journal.waiting_count == 0
+    journal.follow("another store")
+    assert journal.waiting_count == 20
+    await journal.close()
+    assert await site.agrees()
+
+
+async def test_two_servers_do_not_share_a_data_directory(site):
+    """With one store for all, each process still needs a directory of its own, and is told so."""
+    async with site.serving():
+        with pytest.raises(ValueError, match="not enough values"):
+            async with site.serving(ready=False):
+                pass
+        said = max(site.path.glob("*.log")).read_text()
+        assert "is used by process" in said
+        assert said.count("\n") == 1
+        async with site.serving(site.path / "other"):
+            pass
+
+
+async def test_a_full_disk_refuses_calls_before_they_spend(site, small_disk):
+    """Not ready, counted, refused with its own reason; with room on the disk all is well by itself."""
+    async with site.serving(small_disk / "data", ready=False) as server:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await server.complete(1)
+        assert (caught.value.code(), reason(caught.value)) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "JOURNAL_UNAVAILABLE",
+        )
+        assert not await server.is_ready()
+        assert await metric(server, "costsvc_journal_ok") == 0
+        assert not site.bill()
+        enlarge = ["mount", "-o", "remount,size=16m", str(small_disk)]
+        await asyncio.to_thread(subprocess.run, enlarge, check=True)
+        await until(server.is_ready)
+        await server.complete(3)
+        await until(site.agrees)
+        assert await metric(server, "costsvc_journal_ok") == 1
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """Return the reason in an error's details."""
+    status = Status.FromString(dict(list(error.trailing_metadata() or ()))["grpc-status-details-bin"])
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason
+
+
+async def metric(server: Server, name: str) -> float:
+    """Return the value of a metric without labels."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://{server.ops}/metrics") as reply:
+        lines = (await reply.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
