@@ -135,6 +135,9 @@ class Settlement:
         except StoreUnavailable as error:
             self._note_away(error)
             return False
+        except Exception:
+            log.exception("catching_up_failed")  # tried again: nothing here may end this task
+            return False
         if was_away:
             self._metrics.store_available(available=True)
             log.info("store_back", booked=booked)

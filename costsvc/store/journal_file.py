@@ -196,6 +196,7 @@ def lock(directory: Path) -> IO[str]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (directory / "owner.lock").open("a+")
+        sync_directory(directory.parent)
     except OSError as error:
         raise StoreRefused(
             f"the journal in {directory} cannot be used ({error.strerror}): "
