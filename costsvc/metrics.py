@@ -51,6 +51,9 @@ class Metrics:
         self._lost = self._counter("lost_usd", "What techniques lost where they cost more.", "technique")
         self._tokens = self._counter("tokens", "Tokens by price class.", "model", "class")
         self._unsettled = self._counter("unsettled_attempts", "Attempts whose bill is unknown.", "reason")
+        self._failed = self._counter(
+            "failed_attempts", "Attempts that the provider did not answer.", "failure"
+        )
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -86,6 +89,10 @@ class Metrics:
             if count := getattr(usage, name):
                 counter.inc(count)
         self._add_savings(savings)
+
+    def attempt_failed(self, failure: str) -> None:
+        """Count an attempt that failed, retried or not."""
+        self._failed.labels(failure).inc()
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

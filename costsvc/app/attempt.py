@@ -27,15 +27,20 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A plan on its way to the provider. `attempt_id` is what the provider's bill can be joined on."""
+    """A plan on its way to the provider, for the `number`th time, counted from 1."""
 
     response_id: str
-    attempt_id: str
+    number: int
     tenant: str
     plan: Plan
     started_at: datetime
     started_s: float  # monotonic
     timeout_s: float
+
+    @property
+    def attempt_id(self) -> str:
+        """What the provider's bill can be joined on."""
+        return f"{self.response_id}.{self.number}"
 
     def upstream_request(self, *, stream: bool) -> UpstreamRequest:
         """Return what goes over the wire."""
@@ -57,7 +62,6 @@ class Completed:
     provider_request_id: str
     reported: Reported
     account: Account
-    attempt_count: int = 1
 
     @property
     def text(self) -> str:

@@ -7,8 +7,7 @@ within the caller's deadline all the same, because its end has the bill.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +17,8 @@ from costsvc.app.in_flight import InFlight
 from costsvc.app.plan import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.settle import Settlement
+from costsvc.app.tries import Tries
+from costsvc.core.breaker import Breakers
 from costsvc.core.errors import DeadlineTooShort, ProviderError
 from costsvc.core.json_text import to_json
 from costsvc.core.message_stream import MessageAssembler
@@ -58,6 +59,7 @@ class Completions:
         self._upstream = upstream
         self._settlement = settlement
         self._in_flight = in_flight
+        self._breakers = Breakers()
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
@@ -77,12 +79,12 @@ class Completions:
         self, request: ModelRequest, caller: Caller, *, provider_events: bool
     ) -> AsyncGenerator[Started | list[str] | Completed, None]:
         """Yield `Started`, then pieces (texts, or the JSON of provider events), then `Completed`."""
-        attempt, relay = self._begin(request, caller), Relay()
-        pump = self._in_flight.start(self._pump(attempt, relay, provider_events=provider_events))
+        relay = Relay[Started](provider_events=provider_events)
+        pump = self._in_flight.start(self._answer(self._begin(request, caller), relay))
         try:
-            provider_request_id = await relay.opened()
-            if provider_request_id is not None:
-                yield Started(attempt=attempt, provider_request_id=provider_request_id)
+            started = await relay.opened()
+            if started is not None:
+                yield started
             async for pieces in relay.batches():
                 yield pieces
             yield await asyncio.shield(pump)
@@ -90,15 +92,14 @@ class Completions:
             relay.abandon()
 
     def _begin(self, request: ModelRequest, caller: Caller) -> Attempt:
-        """Plan an attempt; everything that can be refused is refused here, before any spend."""
+        """Plan the first attempt; everything that can be refused is refused here, before any spend."""
         self._settlement.check_room()
         now, now_s = self._clock.now(), self._clock.monotonic()
         if caller.deadline_s <= now_s:
             raise DeadlineTooShort
-        response_id = self._new_id()
         return Attempt(
-            response_id=response_id,
-            attempt_id=f"{response_id}.1",
+            response_id=self._new_id(),
+            number=1,
             tenant=caller.tenant,
             plan=self._planner.plan(request, caller.tenant, now),
             started_at=now,
@@ -106,27 +107,38 @@ class Completions:
             timeout_s=min(caller.deadline_s - now_s, self._max_call_s),
         )
 
-    async def _answer(self, attempt: Attempt) -> Completed:
-        if attempt.plan.needs.max_tokens > LONGEST_UNARY_MAX_TOKENS:
-            return await self._pump(attempt, None, provider_events=False)
-        with self._noting_failures(attempt):
-            answer = await self._upstream.send(attempt.upstream_request(stream=False))
-            return await self._settle(attempt, answer, self._elapsed_ms(attempt))
-
-    async def _pump(self, attempt: Attempt, relay: Relay | None, *, provider_events: bool) -> Completed:
-        """Read a stream to its end and book it; what it says on the way goes into the relay."""
+    async def _answer(self, first: Attempt, relay: Relay[Started] | None = None) -> Completed:
+        """Make attempts until one is answered, or until no further one would help."""
+        attempt, tries = first, Tries(first, self._planner, self._clock)
         try:
-            with self._noting_failures(attempt):
-                stream = await self._upstream.open_stream(attempt.upstream_request(stream=True))
-                first_byte_ms = self._elapsed_ms(attempt)
+            while True:
                 try:
-                    answer = await _read(stream, relay, provider_events=provider_events)
-                finally:
-                    await stream.close()
-                return await self._settle(attempt, answer, first_byte_ms)
+                    self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
+                    return await self._try(attempt, relay)
+                except ProviderError as error:
+                    self._note_failure(attempt, error)
+                    following = None if relay and relay.is_open else await tries.after(attempt, error)
+                    if following is None:
+                        raise
+                    attempt = following
         finally:
             if relay is not None:
                 relay.end()
+
+    async def _try(self, attempt: Attempt, relay: Relay[Started] | None) -> Completed:
+        """Make one attempt and book it."""
+        if relay is None and attempt.plan.needs.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
+            answer = await self._upstream.send(attempt.upstream_request(stream=False))
+            first_byte_ms = self._elapsed_ms(attempt)
+        else:
+            stream = await self._upstream.open_stream(attempt.upstream_request(stream=True))
+            first_byte_ms = self._elapsed_ms(attempt)
+            try:
+                answer = await _read(attempt, stream, relay)
+            finally:
+                await stream.close()
+        self._breakers.succeeded(attempt.plan.decision.model.id)
+        return await self._settle(attempt, answer, first_byte_ms)
 
     async def _settle(self, attempt: Attempt, answer: UpstreamAnswer, first_byte_ms: int) -> Completed:
         catalog = self._planner.catalog
@@ -147,36 +159,39 @@ class Completions:
     def _elapsed_ms(self, attempt: Attempt) -> int:
         return round((self._clock.monotonic() - attempt.started_s) * 1000)
 
-    @contextmanager
-    def _noting_failures(self, attempt: Attempt) -> Iterator[None]:
-        """An attempt that may have spent and has no bill must not go unnoticed."""
-        try:
-            yield
-        except ProviderError as error:
-            error.attempt_id = attempt.attempt_id
-            if error.may_have_spent:
-                self._metrics.unsettled(error.failure.value)
-                log.error(  # noqa: TRY400 - the failure is the provider's; a traceback of ours says nothing
-                    "attempt_unsettled",
-                    attempt_id=attempt.attempt_id,
-                    tenant=attempt.tenant,
-                    model=attempt.plan.decision.model.id,
-                    failure=error.failure.value,
-                    provider_request_id=error.provider_request_id,
-                )
-            raise
+    def _note_failure(self, attempt: Attempt, error: ProviderError) -> None:
+        """Name the attempt; one that may have spent and has no bill must not go unnoticed."""
+        model = attempt.plan.decision.model.id
+        error.attempt_id, error.attempt_count = attempt.attempt_id, attempt.number
+        self._breakers.failed(model, error, self._clock.monotonic())
+        self._metrics.attempt_failed(error.failure.value)
+        if error.may_have_spent:
+            self._metrics.unsettled(error.failure.value)
+            log.error(
+                "attempt_unsettled",
+                attempt_id=attempt.attempt_id,
+                tenant=attempt.tenant,
+                model=model,
+                failure=error.failure.value,
+                provider_request_id=error.provider_request_id,
+            )
 
 
-async def _read(stream: ProviderStream, relay: Relay | None, *, provider_events: bool) -> UpstreamAnswer:
-    """Read a stream to its end into the relay, and return the message that it adds up to."""
+async def _read(attempt: Attempt, stream: ProviderStream, relay: Relay[Started] | None) -> UpstreamAnswer:
+    """Read a stream to its end into the relay, and return the message that it adds up to.
+
+    The relay opens with the first event: until then nothing has reached the caller, and the attempt can be
+    made again.
+    """
     assembler = MessageAssembler()
-    if relay is not None:
-        relay.open(stream.provider_request_id)
     async for event in stream:
         text = assembler.feed(event.type, event.data)
-        piece = event.raw if provider_events else text
-        if relay is not None and piece:
-            await relay.put(piece)
+        if relay is not None:
+            if not relay.is_open:
+                relay.open(Started(attempt=attempt, provider_request_id=stream.provider_request_id))
+            piece = event.raw if relay.provider_events else text
+            if piece:
+                await relay.put(piece)
     message = assembler.message()
     return UpstreamAnswer(
         message_json=to_json(message).encode(),

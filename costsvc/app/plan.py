@@ -6,7 +6,7 @@ Route, Estimate and Complete share this step, so that what is announced is what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from costsvc.app.observations import Observations
@@ -18,7 +18,7 @@ from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
 from costsvc.core.prospect import Prospect, foresee
 from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
-from costsvc.core.routing import Decision, Reason, decide
+from costsvc.core.routing import Decision, Reason, consider, decide, fall_back, tier_of
 from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
 from costsvc.core.usage import Usage
 
@@ -97,6 +97,27 @@ class Planner:
             breakpoint=breakpoint_,
             drops_sampling=self.policy.sampling is Sampling.DROP,
         )
+
+    def fall_back(self, plan: Plan, name: str, tenant: str, at: datetime, why: str) -> Plan | None:
+        """Return the plan on another model after the chosen one has failed, None where that cannot answer."""
+        model, request = self.catalog.models[name], plan.request
+        tokens = self._observations.expected_tokens(
+            tenant, model, request.task, plan.content, plan.needs.max_tokens
+        )
+        candidate = consider(
+            request,
+            plan.needs,
+            self.policy,
+            self.catalog,
+            model=model,
+            tier=tier_of(name, self.policy),
+            tokens=tokens,
+            at=at,
+        )
+        if candidate.ruled_out:
+            return None
+        decision = fall_back(plan.decision, candidate, why)
+        return replace(plan, decision=decision, breakpoint=place_breakpoint(request, self.policy, model))
 
     def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
         """Return what lies ahead of a plan: on the model that it decides for, or on another."""

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
 
 COALESCE_S = 0.02
 MAX_BUFFERED_CHARS = 256 * 1024
 
 
-class Relay:
-    """What the provider has said and the caller has not yet taken.
+T = TypeVar("T")
+
+
+class Relay(Generic[T]):
+    """What the provider has said and the caller has not yet taken, after a beginning of type T.
 
     A full buffer makes the reading of the provider's stream wait, so that a slow caller costs bounded memory.
     Once the caller is gone the buffer is emptied and reading goes on, because the end has the bill.
     """
 
-    def __init__(self, max_chars: int = MAX_BUFFERED_CHARS) -> None:
+    def __init__(self, *, provider_events: bool = False, max_chars: int = MAX_BUFFERED_CHARS) -> None:
+        self.provider_events = provider_events
         self._items: list[str] = []
         self._chars = 0
         self._max_chars = max_chars
         self._abandoned = False
-        self._provider_request_id: str | None = None
+        self._beginning: T | None = None
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
-    def open(self, provider_request_id: str) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether the provider has begun to answer, so that the caller may have seen something."""
+        return self._beginning is not None
+
+    def open(self, beginning: T) -> None:
         """Say that the provider has begun to answer."""
-        self._provider_request_id = provider_request_id
+        self._beginning = beginning
         self._opened.set()
 
-    async def opened(self) -> str | None:
-        """Wait for the beginning; return the provider's id of the request, None when there was none."""
+    async def opened(self) -> T | None:
+        """Wait for the beginning; None when it ended before it began."""
         await self._opened.wait()
-        return self._provider_request_id
+        return self._beginning
 
     async def put(self, item: str) -> None:
         """Add an item, when there is room for it."""

@@ -188,4 +188,5 @@ class ProviderError(CostsvcError):
         self.provider_request_id = provider_request_id
         self.retry_after_s = retry_after_s
         self.may_have_spent = may_have_spent
-        self.attempt_id = ""  # filled in by whoever made the attempt
+        self.attempt_id = ""  # filled in by whoever made the attempt, with
+        self.attempt_count = 0  # how many attempts the call has made

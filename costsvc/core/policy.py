@@ -13,9 +13,11 @@ from typing import TypeVar
 
 from costsvc.core.catalog import Catalog
 from costsvc.core.request import Tier
+from costsvc.core.retry import OnUnknown, Retries
 from costsvc.core.toml_rows import Row, read_document
 
 MAX_OUTPUT_TOKENS = 128_000
+MAX_ATTEMPTS = 10
 
 E = TypeVar("E", bound=Enum)
 
@@ -57,6 +59,8 @@ class Policy:
     mark_system: MarkSystem
     marked_tasks: frozenset[str]
     tasks: Mapping[str, Task]
+    retries: Retries
+    fallbacks: Mapping[str, tuple[str, ...]]
     hash: str
 
     @property
@@ -82,6 +86,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
     if top.count("version") != 1:
         raise top.error("version", "must be 1")
     tiers, cache, tasks = top.row("tiers"), top.row("prompt_cache", {}), top.row("tasks", {})
+    retries, fallbacks = top.row("retries", {}), top.row("fallbacks", {})
     policy = Policy(
         baseline_model=_model(top, "baseline_model", top.text("baseline_model"), catalog),
         default_tier=_tier(top, "default_tier"),
@@ -92,9 +97,14 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         mark_system=_one_of(MarkSystem, cache, "mark_system", "never"),
         marked_tasks=frozenset(cache.texts("tasks", [])),
         tasks={task: _task(tasks.row(task)) for task in tasks.values},
+        retries=_retries(retries),
+        fallbacks={
+            _model(fallbacks, name, name, catalog): _models(fallbacks, name, catalog)
+            for name in fallbacks.values
+        },
         hash=sha256(text.encode()).hexdigest()[:16],
     )
-    for row in (top, tiers, cache, tasks):
+    for row in (top, tiers, cache, tasks, retries, fallbacks):
         row.finish()
     return policy
 
@@ -103,6 +113,13 @@ def _task(row: Row) -> Task:
     task = Task(tier=_tier(row, "tier"), max_tokens=_output_tokens(row, "max_tokens", 0))
     row.finish()
     return task
+
+
+def _retries(row: Row) -> Retries:
+    max_attempts = row.count("max_attempts", Retries().max_attempts)
+    if not 1 <= max_attempts <= MAX_ATTEMPTS:
+        raise row.error("max_attempts", f"must be from 1 to {MAX_ATTEMPTS}")
+    return Retries(max_attempts=max_attempts, on_unknown=_one_of(OnUnknown, row, "on_unknown", "retry"))
 
 
 def _tier(row: Row, field: str) -> Tier:

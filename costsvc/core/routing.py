@@ -7,7 +7,7 @@ its saving counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from costsvc.core.catalog import Catalog, Model
@@ -83,32 +83,19 @@ def decide(
         InvalidRequest: the tier bounds exclude each other.
         NoModelFits: with every model's reason.
     """
-    geo_us = request.get("inference_geo") == "us"
 
-    def cost_nano_usd(model: Model, tokens: Usage) -> int:
-        return price(catalog, model.id, tokens, at=at, fast=needs.fast, geo_us=geo_us).nano_usd
-
-    def consider(model: Model, tier: Tier | None) -> Candidate:
-        tokens = expected(model)
-        problem = ruled_out(
-            model,
-            needs,
-            input_tokens=tokens.prompt_tokens,
-            sends_sampling=policy.sampling is not Sampling.DROP,
-            at=at,
-        )
-        return Candidate(
-            model=model,
-            tier=tier,
-            expected_cost_nano_usd=0 if problem else cost_nano_usd(model, tokens),
-            ruled_out=problem,
+    def consider_listed(model: Model, tier: Tier | None) -> Candidate:
+        return consider(
+            request, needs, policy, catalog, model=model, tier=tier, tokens=expected(model), at=at
         )
 
     listed, reasons = _listed(request, policy, catalog)
-    candidates = _considered(consider(model, tier) for model, tier in listed)
+    candidates = _considered(consider_listed(model, tier) for model, tier in listed)
     chosen = candidates[-1]
     baseline = chosen.model if request.model else catalog.models[policy.baseline_model]
-    known = next((c for c in candidates if c.model is baseline and not c.ruled_out), None)
+    baseline_nano_usd = chosen.expected_cost_nano_usd
+    if baseline is not chosen.model:
+        baseline_nano_usd = _cost_nano_usd(request, needs, catalog, baseline, expected(baseline), at)
     return Decision(
         model=chosen.model,
         tier=chosen.tier,
@@ -116,9 +103,42 @@ def decide(
         candidates=candidates,
         reasons=(*reasons, *_passed_over(candidates, chosen), *_retirement(chosen.model, at)),
         expected_cost_nano_usd=chosen.expected_cost_nano_usd,
-        expected_baseline_nano_usd=(
-            known.expected_cost_nano_usd if known else cost_nano_usd(baseline, expected(baseline))
-        ),
+        expected_baseline_nano_usd=baseline_nano_usd,
+    )
+
+
+def consider(
+    request: ModelRequest,
+    needs: Needs,
+    policy: Policy,
+    catalog: Catalog,
+    *,
+    model: Model,
+    tier: Tier | None,
+    tokens: Usage,
+    at: datetime,
+) -> Candidate:
+    """Return what a model would be expected to cost, or why it cannot answer."""
+    problem = ruled_out(
+        model,
+        needs,
+        input_tokens=tokens.prompt_tokens,
+        sends_sampling=policy.sampling is not Sampling.DROP,
+        at=at,
+    )
+    cost = 0 if problem else _cost_nano_usd(request, needs, catalog, model, tokens, at)
+    return Candidate(model=model, tier=tier, expected_cost_nano_usd=cost, ruled_out=problem)
+
+
+def fall_back(decision: Decision, candidate: Candidate, why: str) -> Decision:
+    """Return the decision after the chosen model has failed, for another that can answer."""
+    return replace(
+        decision,
+        model=candidate.model,
+        tier=candidate.tier,
+        candidates=(*decision.candidates, candidate),
+        reasons=(*decision.reasons, Reason("fallback", f"{decision.model.id} {why}: {candidate.model.id}")),
+        expected_cost_nano_usd=candidate.expected_cost_nano_usd,
     )
 
 
@@ -184,3 +204,10 @@ def _retirement(model: Model, at: datetime) -> Iterable[Reason]:
     if model.retires_on and model.retires_on - at.date() <= RETIREMENT_NOTICE:
         replacement = model.replacement or "no model"
         yield Reason("model_retires", f"{model.id} retires on {model.retires_on}; {replacement} replaces it")
+
+
+def _cost_nano_usd(  # noqa: PLR0917 - the circumstances of one price
+    request: ModelRequest, needs: Needs, catalog: Catalog, model: Model, tokens: Usage, at: datetime
+) -> int:
+    geo_us = request.get("inference_geo") == "us"
+    return price(catalog, model.id, tokens, at=at, fast=needs.fast, geo_us=geo_us).nano_usd

@@ -42,7 +42,7 @@ def complete_response(value: Completed) -> v1.CompleteResponse:
         bill=_bill_of(value),
         decision=decision(attempt.plan.decision),
         cache_outcome=_cache_outcome(bypassed=attempt.plan.request.bypass_cache),
-        attempt_count=value.attempt_count,
+        attempt_count=value.attempt.number,
         provider_request_id=value.provider_request_id,
         response_id=attempt.response_id,
         model=value.model,
@@ -68,7 +68,7 @@ def stream_event(
                 message_json=value.message_json,
                 stop_reason=value.stop_reason,
                 bill=_bill_of(value),
-                attempt_count=value.attempt_count,
+                attempt_count=value.attempt.number,
                 model=value.model,
             )
             return v1.StreamCompleteResponse(completed=completed)

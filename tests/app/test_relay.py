@@ -28,7 +28,7 @@ def test_what_goes_in_comes_out_once_and_in_order(items, writer, reader, max_cha
         relay.end()
 
     async def run() -> list[str]:
-        relay, taken = Relay(max_chars), []
+        relay, taken = Relay(max_chars=max_chars), []
         writing = asyncio.ensure_future(write(relay))
         assert await relay.opened() == "req_1"
         turn = iter(reader * 10)

@@ -8,6 +8,7 @@ from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.catalog import CatalogError
 from costsvc.core.policy import MarkSystem, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
+from costsvc.core.retry import OnUnknown, Retries
 
 CATALOG = load_catalog_files()
 SHIPPED = load_policy_file(None, CATALOG)
@@ -28,6 +29,11 @@ tasks = ["support"]
 [tasks]
 faq = { tier = "simple", max_tokens = 50 }
 proof = { tier = "complex" }
+[retries]
+max_attempts = 2
+on_unknown = "fail"
+[fallbacks]
+claude-haiku-4-5 = ["claude-haiku-5-5"]
 """
 
 
@@ -48,6 +54,8 @@ def test_a_policy_is_read_whole() -> None:
         mark_system=MarkSystem.ALWAYS,
         marked_tasks=frozenset({"support"}),
         tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
+        retries=Retries(max_attempts=2, on_unknown=OnUnknown.FAIL),
+        fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
         hash=policy.hash,
     )
 

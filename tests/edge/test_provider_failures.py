@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from costsvc import v1
+from costsvc.data import read_text
 
 Code = grpc.StatusCode
 
@@ -28,10 +29,24 @@ ERRORS: list[tuple[str, dict[str, Any], Code, str, str | None]] = [
 ]  # fmt: skip
 
 
+@pytest.fixture
+def once(tmp_path) -> dict[str, Any]:
+    """Settings of a service that tries once."""
+    policy = tmp_path / "policy.toml"
+    shipped = read_text("policy.toml").split("[fallbacks]")
+    policy.write_text(
+        shipped[0].replace("max_attempts = 3", "max_attempts = 1") + shipped[1].split("\n\n", 1)[1]
+    )
+    return {"policy": policy}
+
+
 @pytest.mark.parametrize("rpc", ["complete", "stream"])
-async def test_each_error_of_the_provider_has_its_status(service, refused, rpc):
+@pytest.mark.parametrize(("kind", "fields", "code", "reason", "pushback"), ERRORS)
+async def test_each_error_of_the_provider_has_its_status(
+    serve, once, refused, rpc, kind, fields, code, reason, pushback
+):
     """Code, reason and pushback follow from the kind of error; nothing was spent, and nothing is booked."""
-    for kind, fields, code, reason, pushback in ERRORS:
+    async with serve(**once) as service:
         service.sim.faults.add(kind, **fields)
         found = await refused(getattr(service, rpc)())
         assert (found.code, found.reason, found.domain) == (code, reason, "costsvc.v1")
@@ -40,9 +55,9 @@ async def test_each_error_of_the_provider_has_its_status(service, refused, rpc):
         assert found.metadata["may_have_spent"] == "false"
         assert found.metadata["attempt_id"]
         assert found.metadata["provider_request_id"].startswith("req_")
-    assert not service.sim.bill.lines()
-    assert not await service.entries()
-    assert not service.lines("attempt_unsettled")
+        assert not service.sim.bill.lines()
+        assert not await service.entries()
+        assert not service.lines("attempt_unsettled")
 
 
 @pytest.mark.parametrize("rpc", ["complete", "stream"])
@@ -55,16 +70,64 @@ async def test_each_error_of_the_provider_has_its_status(service, refused, rpc):
         ("malformed", "PROVIDER_MALFORMED"),
     ],
 )
-async def test_an_attempt_that_may_have_spent_is_never_retried(service, refused, rpc, kind, reason):
+async def test_an_attempt_that_may_have_spent_is_the_callers_to_repeat(
+    serve, once, refused, rpc, kind, reason
+):
     """Where the bill is unknown gRPC is told not to retry, and an operator can find the attempt."""
+    async with serve(**once) as service:
+        service.sim.faults.add(kind)
+        found = await refused(getattr(service, rpc)())
+        assert (found.code, found.reason) == (Code.UNAVAILABLE, reason)
+        assert (found.pushback, found.retry_s) == ("-1", None)
+        assert (found.metadata["may_have_spent"], found.metadata["attempt_count"]) == ("true", "1")
+        [line] = service.lines("attempt_unsettled")
+        assert line["attempt_id"] == found.metadata["attempt_id"]
+        assert [line.attempt for line in service.sim.bill.lines()] == [found.metadata["attempt_id"]]
+
+
+@pytest.mark.parametrize("rpc", ["complete", "stream"])
+@pytest.mark.parametrize("kind", ["overloaded", "server_error", "rate_limit"])
+async def test_failures_that_pass_are_tried_again(service, rpc, kind):
+    """The caller gets the answer of a later attempt; only that one is billed and booked."""
     service.sim.faults.add(kind)
-    found = await refused(getattr(service, rpc)())
-    assert (found.code, found.reason) == (Code.UNAVAILABLE, reason)
-    assert (found.pushback, found.retry_s) == ("-1", None)
-    assert (found.metadata["may_have_spent"], found.metadata["attempt_count"]) == ("true", "1")
-    [line] = service.lines("attempt_unsettled")
-    assert line["attempt_id"] == found.metadata["attempt_id"]
-    assert [line.attempt for line in service.sim.bill.lines()] == [found.metadata["attempt_id"]]
+    await getattr(service, rpc)()
+    [line] = service.sim.bill.lines()
+    assert line.attempt.endswith(".2")
+    [entry] = await service.booked()
+    assert entry.attempt_id == line.attempt
+
+
+async def test_a_stream_that_fails_before_its_first_event_is_tried_again(service):
+    """An error event instead of the message's start has shown the caller nothing."""
+    service.sim.faults.add("error_mid_stream", after_events=0)
+    events = await service.stream()
+    assert events[-1].completed.attempt_count == 2
+    assert [event.WhichOneof("event") for event in events].count("started") == 1
+
+
+async def test_another_model_answers_where_the_policy_names_one(service):
+    """After the chosen model has failed for good, the decision says which model answered, and why."""
+    service.sim.faults.add("error", status=404, match={"model": "claude-sonnet-5-5"})
+    answer = await service.complete(task="summary")
+    assert answer.model == "claude-sonnet-5"
+    assert answer.decision.reasons[-1].code == "fallback"
+    assert answer.attempt_count == 2
+
+
+async def test_a_pinned_model_is_not_replaced(service, refused):
+    """Who names a model gets that model or an error."""
+    service.sim.faults.add("error", status=404, match={"model": "claude-sonnet-5-5"})
+    found = await refused(service.complete(model="claude-sonnet-5-5"))
+    assert found.reason == "PROVIDER_NOT_FOUND"
+
+
+async def test_a_spend_limit_parks_the_account(service, refused):
+    """The next call is refused at once: nothing of the account can succeed until somebody acts."""
+    service.sim.faults.add("spend_limit")
+    assert (await refused(service.complete())).reason == "PROVIDER_SPEND_LIMITED"
+    seen = len(service.sim.requests)
+    assert (await refused(service.complete())).reason == "PROVIDER_SPEND_LIMITED"
+    assert len(service.sim.requests) == seen
 
 
 async def test_an_error_within_a_stream_ends_it_after_what_was_said(service, refused):

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from costsvc import v1
 from costsvc.app import complete as complete_module
+from costsvc.app.complete import Started
 from costsvc.app.relay import MAX_BUFFERED_CHARS, Relay
 
 EVENTS = v1.STREAM_FORMAT_PROVIDER_EVENTS
@@ -131,11 +132,11 @@ async def test_a_caller_who_does_not_read_costs_bounded_memory(serve, writer, mo
     relays: list[Relay] = []
 
     class Watched(Relay):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, **options) -> None:
+            super().__init__(**options)
             relays.append(self)
 
-    monkeypatch.setattr(complete_module, "Relay", Watched)
+    monkeypatch.setattr(complete_module, "Relay", {Started: Watched})
     async with serve(upstream_url=url) as service:
         options = (("grpc.http2.bdp_probe", 0), ("grpc.max_receive_message_length", -1))
         async with grpc.aio.insecure_channel(service.running.address, options) as channel:
@@ -151,4 +152,19 @@ async def test_a_caller_who_does_not_read_costs_bounded_memory(serve, writer, mo
             while event := await call.read():
                 text.append(event.text_delta)
             assert "".join(text) == "".join(provider.pieces)
+        assert (await service.booked())[0].usage.output_tokens == 99
+
+
+async def test_a_caller_who_leaves_with_much_unread_is_no_defect(serve, writer):
+    """What cannot be sent any more is a departure, logged as one, and the call is booked."""
+    async with serve(upstream_url=writer[1]) as service:
+        call = service.stub.StreamComplete(v1.StreamCompleteRequest(request=service.request()))
+        assert (await call.read()).WhichOneof("event") == "started"
+        unread = -1
+        while unread != (unread := writer[0].written_chars) or not unread:  # until the provider has to wait
+            await asyncio.sleep(0.3)
+        call.cancel()
+        line = await service.line()
+        assert (line["code"], line["outcome"]) == ("CANCELLED", "cancelled")
+        assert not service.lines("defect")
         assert (await service.booked())[0].usage.output_tokens == 99
