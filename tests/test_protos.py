@@ -17,12 +17,13 @@ from costsvc.core.errors import Failure
 from costsvc.core.request import Tier
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
-from costsvc.v1 import cost_service_pb2, error_reason_pb2, types_pb2
+from costsvc.v1 import admin_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2
 
 ROOT = Path(costsvc.__file__).parent.parent
 BIN = Path(sys.executable).parent
 STUBS = ROOT / "costsvc/v1"
-FILES: list[FileDescriptor] = [m.DESCRIPTOR for m in (cost_service_pb2, error_reason_pb2, types_pb2)]
+MODULES = (admin_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2)
+FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 MESSAGES: list[Descriptor] = [message for file in FILES for message in file.message_types_by_name.values()]
 ENUMS: list[EnumDescriptor] = [enum for file in FILES for enum in file.enum_types_by_name.values()]
 
@@ -81,9 +82,9 @@ def test_the_stubs_bring_no_rules_along() -> None:
 
 
 def test_every_error_reason_is_sent_and_none_is_unknown() -> None:
-    """The table of statuses and the enum have the same reasons."""
-    tree = ast.parse((ROOT / "costsvc/edge/status.py").read_text())
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    """The tables of statuses and the enum have the same reasons."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "costsvc/edge").glob("status*.py")]
+    used = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     reasons = set(v1.ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
     assert {name for name in used if name.startswith("ERROR_REASON_")} == reasons
 
@@ -132,6 +133,12 @@ def test_every_rpc_has_its_own_messages() -> None:
         "BatchEstimate",
         "Record",
         "Report",
+        "SetBudget",
+        "GetBudget",
+        "ListBudgets",
+        "DeleteBudget",
+        "ListAtRisk",
+        "ResolveAtRisk",
     }
     for method in methods:
         assert method.input_type.name == f"{method.name}Request"

@@ -12,6 +12,8 @@ CostsvcError
 ├── BudgetExceeded        a hard budget has no room for the call; nothing was spent
 ├── BudgetUnbounded       a hard budget applies, and nobody can say what the call costs at most
 ├── TooManyBudgets        more budgets apply to the call than one hold can take
+├── UnknownBudget         there is no budget of this id
+├── NotAtRisk             the attempt is not at risk, or no longer
 └── ProviderError         the provider refused, failed, or fell silent
 """
 
@@ -144,6 +146,22 @@ class TooManyBudgets(CostsvcError):
         super().__init__(f"{len(budget_ids)} budgets apply, more than {most}: {', '.join(budget_ids)}")
         self.budget_ids = tuple(budget_ids)
         self.most = most
+
+
+class UnknownBudget(CostsvcError):
+    """There is no budget of this id."""
+
+    def __init__(self, budget_id: str) -> None:
+        super().__init__(f"there is no budget {budget_id!r}")
+        self.budget_id = budget_id
+
+
+class NotAtRisk(CostsvcError):
+    """The attempt is not at risk: never was, or its cost is known by now."""
+
+    def __init__(self, attempt_id: str) -> None:
+        super().__init__(f"attempt {attempt_id!r} is not at risk, or no longer")
+        self.attempt_id = attempt_id
 
 
 class Failure(Enum):

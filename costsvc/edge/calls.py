@@ -20,8 +20,9 @@ from grpc.aio import ServicerContext
 from costsvc.app.attempt import Caller
 from costsvc.core.errors import CostsvcError, InvalidRequest, Violation
 from costsvc.edge.admission import Admission
+from costsvc.edge.outcome import Outcome, set_status
 from costsvc.edge.rules import check_rules
-from costsvc.edge.status import Outcome, Undecodable, internal, outcome_of, set_status
+from costsvc.edge.status import Undecodable, internal, outcome_of
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 
@@ -58,20 +59,28 @@ class Calls:
         request: M,
         context: ServicerContext[Any, Any],
         answer: Callable[[M, Call], Awaitable[R]],
+        *,
+        check: Callable[[ServicerContext[Any, Any]], None] | None = None,
     ) -> R:
-        """Return what `answer` answers, or end the call with the status of what it raises.
+        """Return what `answer` answers, or end the call with the status of what it or `check` raises.
 
         The status is set, not raised: gRPC keeps what is raised, and with it the request, until the next
         garbage collection. With a status other than OK it sends no response, so there is none to return.
         """
         call = Call(self, method, request, context)
         try:
+            if check is not None:
+                check(context)
             call.enter()
             response = await answer(request, call)
         except asyncio.CancelledError:
             call.leave()
             call.note_departure()
             raise
+        except grpc.aio.InternalError:  # what gRPC raises where it cannot send any more: the caller has left
+            call.leave()
+            call.note_departure()
+            return cast(R, None)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
             call.leave()
             set_status(context, call.refuse(error))
@@ -120,6 +129,10 @@ class Call:
         self._byte_count = byte_count
         self._broken_items = check_rules(self._request)
 
+    def outcome_of(self, error: CostsvcError) -> Outcome:
+        """Return what a caller gets for an error of now."""
+        return outcome_of(error, self._calls.clock.now())
+
     def leave(self) -> None:
         """Let the call out of admission, if it was let in."""
         if self._byte_count >= 0:
@@ -129,7 +142,7 @@ class Call:
     def refuse(self, error: Exception) -> Outcome:
         """Log the call as failed, and return what the caller gets."""
         if isinstance(error, CostsvcError):
-            outcome = outcome_of(error)
+            outcome = self.outcome_of(error)
             shown = {name: value for name, value in outcome.metadata.items() if name not in QUOTING}
             self.note(reason=outcome.reason_name, **shown)
         else:

@@ -22,7 +22,6 @@ from costsvc.core.errors import CostsvcError
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
 from costsvc.edge.calls import Call, Calls
-from costsvc.edge.status import outcome_of
 from costsvc.ports import Clock
 
 LARGE_BYTES = 256 * 1024
@@ -178,14 +177,15 @@ async def _read(message: v1.Request) -> ModelRequest:
 async def _each(
     items: Sequence[Item], answer: Callable[[Item], Awaitable[R]], call: Call
 ) -> AsyncIterator[tuple[R | None, Status | None]]:
-    """Yield an answer or a status for each item, in their order."""
+    """Yield an answer or a status for each item, in their order; other callers have their turn in between."""
     call.note(item_count=len(items))
     for index, item in enumerate(items):
         try:
             call.check_item(index)
             yield await answer(item), None
         except CostsvcError as error:
-            yield None, outcome_of(error).status()
+            yield None, call.outcome_of(error).status()
+        await asyncio.sleep(0)
 
 
 def _route_response(request: v1.RouteRequest, plan: Plan) -> v1.RouteResponse:

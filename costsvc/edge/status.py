@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from datetime import datetime
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details
-from google.rpc.status_pb2 import Status
-from grpc.aio import ServicerContext
 
 from costsvc import v1
 from costsvc.core.errors import (
     AlreadyRecorded,
+    BudgetExceeded,
+    BudgetUnbounded,
     CostsvcError,
     DeadlineTooShort,
     Failure,
     InvalidRequest,
     JournalFailed,
     NoModelFits,
+    NotAtRisk,
     Overloaded,
     ProviderError,
     StoreUnavailable,
+    TooManyBudgets,
+    UnknownBudget,
     UnknownModel,
 )
+from costsvc.edge.outcome import Outcome, cut, shorten
+from costsvc.edge.status_budget import about_budgets
 
-DOMAIN = "costsvc.v1"
-NEVER_RETRY = -1
-_MAX_VIOLATIONS = 20
-# Clients refuse metadata above 8 KB, in which what is quoted counts several times, in its encoded forms.
-_MAX_TEXT_BYTES, _MAX_VIOLATIONS_BYTES = 500, 2_000
 _OVERLOADED_S, _STORE_S, _PROVIDER_S = 0.25, 0.5, 1.0
 
 
@@ -42,56 +36,18 @@ class Undecodable(CostsvcError):
     """The bytes of a request are not a message of its type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a caller gets for an error: a code, a reason of ErrorReason, details, and when to try again.
-
-    `retry_s` is None where waiting does not help, and `never` where a retry may pay twice.
-    """
-
-    code: grpc.StatusCode
-    reason: v1.ErrorReason
-    message: str
-    metadata: dict[str, str] = field(default_factory=dict)
-    details: tuple[Message, ...] = ()
-    retry_s: float | None = None
-    never: bool = False
-
-    @property
-    def reason_name(self) -> str:
-        """The reason as ErrorInfo has it."""
-        return v1.ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
-
-    def status(self) -> Status:
-        """Return the status with ErrorInfo first."""
-        info = details.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=self.metadata)
-        retry = () if self.retry_s is None else (details.RetryInfo(retry_delay=_duration(self.retry_s)),)
-        packed = []
-        for detail in (info, *self.details, *retry):
-            packed.append(AnyMessage())
-            packed[-1].Pack(detail)
-        return Status(code=self.code.value[0], message=self.message, details=packed)
-
-    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """Return the rich status and, for gRPC's own retries, the pushback."""
-        rich = ("grpc-status-details-bin", self.status().SerializeToString())
-        if self.never:
-            return (rich, ("grpc-retry-pushback-ms", str(NEVER_RETRY)))
-        if self.retry_s is None:
-            return (rich,)
-        return (rich, ("grpc-retry-pushback-ms", str(round(self.retry_s * 1000))))
+class LoopbackOnly(CostsvcError):
+    """An RPC of the operator's came from another machine."""
 
 
-def outcome_of(error: CostsvcError) -> Outcome:
+def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
     """Return what a caller gets for an error."""
     code = grpc.StatusCode
     match error:
-        case Undecodable():
-            outcome = Outcome(
-                code=code.INVALID_ARGUMENT,
-                reason=v1.ERROR_REASON_UNDECODABLE,
-                message="the bytes are not a message of this type",
-            )
+        case Undecodable() | DeadlineTooShort() | LoopbackOnly():
+            outcome = _PLAIN[type(error)]
+        case BudgetExceeded() | BudgetUnbounded() | TooManyBudgets() | UnknownBudget() | NotAtRisk():
+            outcome = about_budgets(error, now)
         case UnknownModel():
             outcome = _unknown_model(error)
         case Overloaded():
@@ -101,12 +57,6 @@ def outcome_of(error: CostsvcError) -> Outcome:
                 message=f"too many {error.limit} in flight; nothing was spent",
                 metadata={"limit": error.limit},
                 retry_s=_OVERLOADED_S,
-            )
-        case DeadlineTooShort():
-            outcome = Outcome(
-                code=code.DEADLINE_EXCEEDED,
-                reason=v1.ERROR_REASON_DEADLINE_TOO_SHORT,
-                message="the deadline leaves no time for an answer; nothing was spent",
             )
         case AlreadyRecorded():
             outcome = Outcome(
@@ -134,15 +84,27 @@ def internal() -> Outcome:
     return Outcome(code=grpc.StatusCode.INTERNAL, reason=v1.ERROR_REASON_INTERNAL, message=message)
 
 
-def set_status(context: ServicerContext[Any, Any], outcome: Outcome) -> None:
-    """Give the call an outcome, which is sent when its method returns."""
-    context.set_code(outcome.code)
-    context.set_details(outcome.message)
-    context.set_trailing_metadata(outcome.trailing_metadata())
+_PLAIN: dict[type[CostsvcError], Outcome] = {
+    Undecodable: Outcome(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason=v1.ERROR_REASON_UNDECODABLE,
+        message="the bytes are not a message of this type",
+    ),
+    DeadlineTooShort: Outcome(
+        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+        reason=v1.ERROR_REASON_DEADLINE_TOO_SHORT,
+        message="the deadline leaves no time for an answer; nothing was spent",
+    ),
+    LoopbackOnly: Outcome(
+        code=grpc.StatusCode.PERMISSION_DENIED,
+        reason=v1.ERROR_REASON_ADMIN_LOOPBACK_ONLY,
+        message="as long as nobody is authenticated, only callers on the service's own machine may do this",
+    ),
+}
 
 
 def _invalid(error: InvalidRequest) -> Outcome:
-    shown = _shown((v.field, v.problem) for v in error.violations)
+    shown = shorten((v.field, v.problem) for v in error.violations)
     violations = [
         details.BadRequest.FieldViolation(field=field, description=problem) for field, problem in shown
     ]
@@ -170,7 +132,7 @@ def _unbookable(error: StoreUnavailable | JournalFailed) -> Outcome:
 
 
 def _unknown_model(error: UnknownModel) -> Outcome:
-    model = _cut(error.model)
+    model = cut(error.model)
     return Outcome(
         code=grpc.StatusCode.NOT_FOUND,
         reason=v1.ERROR_REASON_UNKNOWN_MODEL,
@@ -183,12 +145,12 @@ def _unknown_model(error: UnknownModel) -> Outcome:
 def _no_model_fits(error: NoModelFits) -> Outcome:
     violations = [
         details.PreconditionFailure.Violation(type="MODEL", subject=model, description=reason)
-        for model, reason in _shown(error.reasons.items())
+        for model, reason in shorten(error.reasons.items())
     ]
     return Outcome(
         code=grpc.StatusCode.FAILED_PRECONDITION,
         reason=v1.ERROR_REASON_NO_MODEL_FITS,
-        message=f"no model can answer: {_cut(str(error))}",
+        message=f"no model can answer: {cut(str(error))}",
         details=(details.PreconditionFailure(violations=violations),),
     )
 
@@ -249,47 +211,21 @@ def _provider(error: ProviderError) -> Outcome:
     code, reason, message = _PROVIDER[error.failure]
     metadata = {
         "attempt_id": error.attempt_id,
-        "attempt_count": "1",
+        "attempt_count": str(error.attempt_count),
         "may_have_spent": "true" if error.may_have_spent else "false",
         "provider_request_id": error.provider_request_id,
         "provider_http_status": str(error.http_status or ""),
         "provider_error_type": error.error_type,
     }
     if error.failure in _EXPLAINED and error.message:
-        metadata["provider_message"] = _cut(error.message)
-        message = f"{message}: {_cut(error.message)}"
+        metadata["provider_message"] = cut(error.message)
+        message = f"{message}: {cut(error.message)}"
     retry_s = error.retry_after_s or _PROVIDER_S if error.failure in _PASSING else None
     return Outcome(
         code=code,
         reason=reason,
         message=message,
-        metadata={name: _cut(value) for name, value in metadata.items() if value},
+        metadata={name: cut(value) for name, value in metadata.items() if value},
         retry_s=None if error.may_have_spent else retry_s,
         never=error.may_have_spent,
     )
-
-
-def _cut(text: str) -> str:
-    raw = text.encode(errors="replace")
-    return (
-        raw.decode() if len(raw) <= _MAX_TEXT_BYTES else f"{raw[:_MAX_TEXT_BYTES].decode(errors='ignore')}..."
-    )
-
-
-def _shown(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the first pairs, as many as there is room for; always at least one."""
-    shown: list[tuple[str, str]] = []
-    left = _MAX_VIOLATIONS_BYTES
-    for pair in islice(pairs, _MAX_VIOLATIONS):
-        first, second = map(_cut, pair)
-        left -= len(first.encode()) + len(second.encode())
-        if left < 0:
-            break
-        shown.append((first, second))
-    return shown
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMilliseconds(round(seconds * 1000))
-    return duration

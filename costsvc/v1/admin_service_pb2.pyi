@@ -1,0 +1,258 @@
+from costsvc.v1 import types_pb2 as _types_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class BudgetKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUDGET_KIND_UNSPECIFIED: _ClassVar[BudgetKind]
+    BUDGET_KIND_EVERYTHING: _ClassVar[BudgetKind]
+    BUDGET_KIND_TENANT: _ClassVar[BudgetKind]
+    BUDGET_KIND_LABEL: _ClassVar[BudgetKind]
+    BUDGET_KIND_MODEL: _ClassVar[BudgetKind]
+    BUDGET_KIND_EACH_TENANT: _ClassVar[BudgetKind]
+    BUDGET_KIND_EACH_LABEL: _ClassVar[BudgetKind]
+
+class CalendarUnit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALENDAR_UNIT_UNSPECIFIED: _ClassVar[CalendarUnit]
+    CALENDAR_UNIT_HOUR: _ClassVar[CalendarUnit]
+    CALENDAR_UNIT_DAY: _ClassVar[CalendarUnit]
+    CALENDAR_UNIT_WEEK: _ClassVar[CalendarUnit]
+    CALENDAR_UNIT_MONTH: _ClassVar[CalendarUnit]
+
+class BudgetMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUDGET_MODE_UNSPECIFIED: _ClassVar[BudgetMode]
+    BUDGET_MODE_HARD: _ClassVar[BudgetMode]
+    BUDGET_MODE_SOFT: _ClassVar[BudgetMode]
+    BUDGET_MODE_SHADOW: _ClassVar[BudgetMode]
+BUDGET_KIND_UNSPECIFIED: BudgetKind
+BUDGET_KIND_EVERYTHING: BudgetKind
+BUDGET_KIND_TENANT: BudgetKind
+BUDGET_KIND_LABEL: BudgetKind
+BUDGET_KIND_MODEL: BudgetKind
+BUDGET_KIND_EACH_TENANT: BudgetKind
+BUDGET_KIND_EACH_LABEL: BudgetKind
+CALENDAR_UNIT_UNSPECIFIED: CalendarUnit
+CALENDAR_UNIT_HOUR: CalendarUnit
+CALENDAR_UNIT_DAY: CalendarUnit
+CALENDAR_UNIT_WEEK: CalendarUnit
+CALENDAR_UNIT_MONTH: CalendarUnit
+BUDGET_MODE_UNSPECIFIED: BudgetMode
+BUDGET_MODE_HARD: BudgetMode
+BUDGET_MODE_SOFT: BudgetMode
+BUDGET_MODE_SHADOW: BudgetMode
+
+class BudgetScope(_message.Message):
+    __slots__ = ("kind", "key", "value")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    kind: BudgetKind
+    key: str
+    value: str
+    def __init__(self, kind: _Optional[_Union[BudgetKind, str]] = ..., key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class CalendarWindow(_message.Message):
+    __slots__ = ("unit", "zone")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    unit: CalendarUnit
+    zone: str
+    def __init__(self, unit: _Optional[_Union[CalendarUnit, str]] = ..., zone: _Optional[str] = ...) -> None: ...
+
+class BudgetWindow(_message.Message):
+    __slots__ = ("calendar", "duration")
+    CALENDAR_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    calendar: CalendarWindow
+    duration: _duration_pb2.Duration
+    def __init__(self, calendar: _Optional[_Union[CalendarWindow, _Mapping]] = ..., duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("id", "scope", "window", "limit_nano_usd", "mode", "strict", "overshoot_permille", "thresholds_permille", "cap_tier")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    OVERSHOOT_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLDS_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    CAP_TIER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    scope: BudgetScope
+    window: BudgetWindow
+    limit_nano_usd: int
+    mode: BudgetMode
+    strict: bool
+    overshoot_permille: int
+    thresholds_permille: _containers.RepeatedScalarFieldContainer[int]
+    cap_tier: _types_pb2.Tier
+    def __init__(self, id: _Optional[str] = ..., scope: _Optional[_Union[BudgetScope, _Mapping]] = ..., window: _Optional[_Union[BudgetWindow, _Mapping]] = ..., limit_nano_usd: _Optional[int] = ..., mode: _Optional[_Union[BudgetMode, str]] = ..., strict: bool = ..., overshoot_permille: _Optional[int] = ..., thresholds_permille: _Optional[_Iterable[int]] = ..., cap_tier: _Optional[_Union[_types_pb2.Tier, str]] = ...) -> None: ...
+
+class BudgetBalance(_message.Message):
+    __slots__ = ("instance", "window_start_time", "window_end_time", "spent_nano_usd", "at_risk_nano_usd", "held_nano_usd", "held_worst_nano_usd", "remaining_nano_usd")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_START_TIME_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    SPENT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    AT_RISK_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    HELD_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    HELD_WORST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    window_start_time: _timestamp_pb2.Timestamp
+    window_end_time: _timestamp_pb2.Timestamp
+    spent_nano_usd: int
+    at_risk_nano_usd: int
+    held_nano_usd: int
+    held_worst_nano_usd: int
+    remaining_nano_usd: int
+    def __init__(self, instance: _Optional[str] = ..., window_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., window_end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., spent_nano_usd: _Optional[int] = ..., at_risk_nano_usd: _Optional[int] = ..., held_nano_usd: _Optional[int] = ..., held_worst_nano_usd: _Optional[int] = ..., remaining_nano_usd: _Optional[int] = ...) -> None: ...
+
+class BudgetStatus(_message.Message):
+    __slots__ = ("budget", "balances")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    BALANCES_FIELD_NUMBER: _ClassVar[int]
+    budget: Budget
+    balances: _containers.RepeatedCompositeFieldContainer[BudgetBalance]
+    def __init__(self, budget: _Optional[_Union[Budget, _Mapping]] = ..., balances: _Optional[_Iterable[_Union[BudgetBalance, _Mapping]]] = ...) -> None: ...
+
+class SetBudgetRequest(_message.Message):
+    __slots__ = ("budget",)
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    budget: Budget
+    def __init__(self, budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+
+class SetBudgetResponse(_message.Message):
+    __slots__ = ("budget",)
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    budget: Budget
+    def __init__(self, budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+
+class GetBudgetRequest(_message.Message):
+    __slots__ = ("id", "page_size", "page_token")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    page_size: int
+    page_token: str
+    def __init__(self, id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class GetBudgetResponse(_message.Message):
+    __slots__ = ("status", "next_page_token")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    status: BudgetStatus
+    next_page_token: str
+    def __init__(self, status: _Optional[_Union[BudgetStatus, _Mapping]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListBudgetsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListBudgetsResponse(_message.Message):
+    __slots__ = ("budgets", "next_page_token")
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    budgets: _containers.RepeatedCompositeFieldContainer[Budget]
+    next_page_token: str
+    def __init__(self, budgets: _Optional[_Iterable[_Union[Budget, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeleteBudgetRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeleteBudgetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AtRisk(_message.Message):
+    __slots__ = ("attempt_id", "start_time", "at_risk_time", "tenant", "model", "labels", "lower_nano_usd", "upper_nano_usd", "reason")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    AT_RISK_TIME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    LOWER_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    UPPER_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: str
+    start_time: _timestamp_pb2.Timestamp
+    at_risk_time: _timestamp_pb2.Timestamp
+    tenant: str
+    model: str
+    labels: _containers.ScalarMap[str, str]
+    lower_nano_usd: int
+    upper_nano_usd: int
+    reason: str
+    def __init__(self, attempt_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., at_risk_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., model: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., lower_nano_usd: _Optional[int] = ..., upper_nano_usd: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListAtRiskRequest(_message.Message):
+    __slots__ = ("tenant", "page_size", "page_token")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAtRiskResponse(_message.Message):
+    __slots__ = ("attempts", "next_page_token")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[AtRisk]
+    next_page_token: str
+    def __init__(self, attempts: _Optional[_Iterable[_Union[AtRisk, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class AttemptUsage(_message.Message):
+    __slots__ = ("model", "usage_json")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    USAGE_JSON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    usage_json: bytes
+    def __init__(self, model: _Optional[str] = ..., usage_json: _Optional[bytes] = ...) -> None: ...
+
+class ResolveAtRiskRequest(_message.Message):
+    __slots__ = ("attempt_id", "start_time", "usage", "not_spent")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    NOT_SPENT_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: str
+    start_time: _timestamp_pb2.Timestamp
+    usage: AttemptUsage
+    not_spent: bool
+    def __init__(self, attempt_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[AttemptUsage, _Mapping]] = ..., not_spent: bool = ...) -> None: ...
+
+class ResolveAtRiskResponse(_message.Message):
+    __slots__ = ("entry_id", "cost_nano_usd")
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    entry_id: str
+    cost_nano_usd: int
+    def __init__(self, entry_id: _Optional[str] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
