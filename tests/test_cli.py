@@ -242,6 +242,29 @@ def test_no_service_is_one_sentence() -> None:
     assert "costsvc serve" in said
 
 
+def test_a_service_that_dies_under_a_call_is_not_one_that_never_ran(tmp_path: Path) -> None:
+    """Whoever reads it must not believe that nothing was spent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        simulator = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process, ready = start(
+            *("serve", "--upstream-url", simulator, "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0"),
+            *("--data-dir", tmp_path),
+        )
+        caller = subprocess.Popen(
+            [PROGRAM, "complete", "hi", "--target", ready["listen"]],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.settimeout(READY_S)
+        with silent.accept()[0]:
+            process.kill()
+            _, said = caller.communicate(timeout=READY_S)
+        process.communicate(timeout=READY_S)
+    assert caller.returncode == 1
+    assert "went away before it answered" in said
+
+
 def test_complete_prints_the_answer_and_its_bill(target: tuple[str, str]) -> None:
     """The answer alone is on standard output, one line of money on standard error."""
     result = program("complete", "What is a monad?", "--task", "faq", *target)

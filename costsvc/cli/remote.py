@@ -20,6 +20,8 @@ from costsvc.v1 import Message, Request
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 _MAX_INT32 = 2**31 - 1
+_BROKEN_OFF = ("Socket closed", "recvmsg:Connection reset by peer", "Broken pipe")
+"""What gRPC says of a connection that ended under a call; its code is that of one that never began."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -112,11 +114,16 @@ async def _with_client(target: str, tenant: str, use: Callable[[Client], Awaitab
 def _explain(error: grpc.aio.AioRpcError, target: str) -> str:
     info = error_info(error)
     if info is None and error.code() is grpc.StatusCode.UNAVAILABLE:
+        if error.details() in _BROKEN_OFF:
+            return (
+                f"the service at {target} went away before it answered: a completion may have been paid for"
+            )
         return (
             f"no service answers at {target}: start one with `costsvc serve`, or name another with --target"
         )
     reason = info.reason if info else error.code().name
-    return f"{reason}: {'; '.join(_problems(error)) or error.details()}"
+    spent = "; it may have been paid for" if info and info.metadata.get("may_have_spent") == "true" else ""
+    return f"{reason}: {'; '.join(_problems(error)) or error.details()}{spent}"
 
 
 def _problems(error: grpc.aio.AioRpcError) -> list[str]:
