@@ -23,8 +23,8 @@ from costsvc.cli.refusal import Refusal
 def provider_sim(*, listen: str, first_byte_ms: float, ms_per_token: float) -> None:
     """Run the simulated provider until it is told to stop.
 
-    It answers the Messages API without a key, meters and bills like the real one, and shows its bill under
-    /_sim/.
+    It answers the Messages API without a key, and meters and bills like the real one. /_sim/bill shows its
+    bill, /_sim/faults takes faults; docs/provider-sim.md has the rest.
     """
     try:
         host, port = split_address(listen)
