@@ -31,7 +31,10 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One settled attempt, immutable. A correction is another entry with the signed difference."""
+    """One settled attempt, immutable. A correction is another entry with the signed difference.
+
+    `charges` name the budgets' balances that it counts against, for when the store no longer knows its hold.
+    """
 
     entry_id: str
     attempt_id: str
@@ -63,6 +66,7 @@ class Entry:
     settled_at: datetime
     first_byte_ms: int = 0
     total_ms: int = 0
+    charges: tuple[str, ...] = ()
 
     def measures(self) -> tuple[int, ...]:
         """Return this entry's share of every rollup cell that it belongs to, in the order of `MEASURES`."""

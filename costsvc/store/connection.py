@@ -9,6 +9,7 @@ of what the driver's own per-operation timeouts cost in CPU, and is the promise 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ _AWAY = (
     TimeoutError,
     OSError,
 )
+_INCLUDE = re.compile(rb"^-- include: (\w+)$", re.MULTILINE)
 _AWAY_CODES = ("BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN", "MASTERDOWN", "LOADING")
 
 
@@ -142,8 +144,12 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> Script:
-        """Return `scripts/<name>.lua` of this package."""
-        source = (resources.files(__package__) / "scripts" / f"{name}.lua").read_bytes()
+        """Return `scripts/<name>.lua` of this package, with the files that it includes."""
+        scripts = resources.files(__package__) / "scripts"
+        source = _INCLUDE.sub(
+            lambda found: (scripts / f"{found[1].decode()}.lua").read_bytes(),
+            (scripts / f"{name}.lua").read_bytes(),
+        )
         return cls(source, sha1(source, usedforsecurity=False).hexdigest())
 
     async def run(self, client: Redis, script_keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:

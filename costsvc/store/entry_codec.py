@@ -65,6 +65,8 @@ def encode(entry: Entry) -> bytes:
     record |= {short: value for (short, _, default), value in values if value != default}
     if entry.labels:
         record["la"] = dict(entry.labels)
+    if entry.charges:
+        record["cg"] = entry.charges
     if any(usage := _usage_values(entry.usage)):
         record["u"] = usage
     if any(savings := _savings_values(entry.savings)):
@@ -87,6 +89,7 @@ def decode(data: bytes) -> Entry:
     return Entry(
         **plain,
         labels=record.get("la", {}),
+        charges=tuple(record.get("cg", ())),
         usage=_positional(Usage, record.get("u", ())),
         savings=_positional(Savings, record.get("sv", ())),
         started_at=_EPOCH + record["t0"] * _MICROSECOND,

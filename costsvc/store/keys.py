@@ -11,6 +11,7 @@ Hours and days are UTC, written `yyyymmddhh` and `yyyymmdd`, so that they sort a
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 LEDGER = "{ledger}"
 
@@ -21,6 +22,29 @@ HOURS = f"{LEDGER}:hours"
 """A set: every hour with entries that are not trimmed."""
 DAYS = f"{LEDGER}:days"
 """A set: every day with keys that `Ledger.forget_attempts` removes."""
+
+BUDGETS = f"{LEDGER}:budgets"
+"""A hash: budget id -> its definition."""
+BUDGETS_SINCE = f"{LEDGER}:budgets:since"
+"""A hash: budget id -> since when it counts what it counts, when it was created, and what it counts."""
+BUDGETS_VERSION = f"{LEDGER}:budgets:version"
+"""A counter: every change of a definition raises it."""
+BUDGETS_COUNTED = f"{LEDGER}:budgets:counted"
+"""A set: every budget with balances, defined or not."""
+BALANCE = f"{LEDGER}:balance:"
+"""What the key of a balance begins with; `balance_member` says how it goes on."""
+BALANCES = f"{LEDGER}:balances:"
+"""What the index of a budget's balances begins with."""
+LEASES = f"{LEDGER}:leases"
+"""A sorted set: every owner of holds, by the end of its lease in milliseconds since 1970."""
+HOLDS = f"{LEDGER}:holds:"
+"""What the set of an owner's holds begins with."""
+AT_RISK = f"{LEDGER}:at_risk"
+"""A hash: attempt id -> what is known of an attempt whose outcome is not; kept until it is."""
+AT_RISK_INDEX = f"{LEDGER}:at_risk:index"
+"""A sorted set in the order of its members, `<tenant>:<since, microseconds>:<attempt id>`."""
+AT_RISK_SUMS = f"{LEDGER}:at_risk:sums"
+"""A hash: `<tenant>:count`, `<tenant>:lower`, `<tenant>:upper`, in nano-USD."""
 
 
 def hour_of(at: datetime) -> str:
@@ -57,6 +81,26 @@ def requests(day: str) -> str:
 def request_field(tenant: str, request_id: str) -> str:
     """Return a request's field; a tenant's name has no colon, so that no two tenants can collide."""
     return f"{tenant}:{request_id}"
+
+
+def balances(budget_id: str) -> str:
+    """Return the index of a budget's balances, a sorted set: `balance_member` by when it can go, s."""
+    return f"{BALANCES}{budget_id}"
+
+
+def balance(budget_id: str, member: str) -> str:
+    """Return the hash of what a budget's instance counts in a window."""
+    return f"{BALANCE}{budget_id}:{member}"
+
+
+def balance_member(window_key: str, instance: str) -> str:
+    """Return what tells a budget's balances apart; an instance may be any text, so it is quoted."""
+    return f"{window_key}:{quote(instance, safe='')}"
+
+
+def holds(owner: str) -> str:
+    """Return the set of an owner's holds, `<start day>:<attempt id>`."""
+    return f"{HOLDS}{owner}"
 
 
 def values(day: str) -> str:

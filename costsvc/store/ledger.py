@@ -16,9 +16,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from costsvc.core.budget import Application
 from costsvc.core.entry import MEASURES, Entry
 from costsvc.store import entry_codec, keys
+from costsvc.store.charges import Crossing, crossings
 from costsvc.store.connection import Script, ask, translated
+from costsvc.store.spent import Spent, read_spent
 
 REMEMBERED_DAYS = 7
 """For how many days before today a recorded request is looked for, and an attempt has to be remembered."""
@@ -35,10 +38,14 @@ _GLOB_SPECIAL = re.compile(r"([\\*?\[\]])")
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Where a settlement ended: in a new entry, or in the one that was there before."""
+    """Where a settlement ended: in a new entry, or in the one that was there before.
+
+    `crossed` are the thresholds of budgets that it reached, each reported once in a window.
+    """
 
     entry_id: str
     duplicate: bool
+    crossed: tuple[Crossing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,10 @@ class Ledger:
     async def settle(
         self, entry: Entry, *, label_keys: Collection[str], once_per: str = "", encoded: bytes = b""
     ) -> Settled:
-        """Append the entry and add it to its rollups, unless its attempt is settled already.
+        """Append the entry and add it to its rollups and budgets, unless its attempt is settled already.
+
+        It ends the hold or the risk of its attempt, where the store knows one; the cost counts in the
+        balances that were held, else in those that the entry names.
 
         With `once_per`, a request id, also unless that request of the tenant was recorded on the day
         of the settlement, the `REMEMBERED_DAYS` before it, or the day after. Repeating it is
@@ -102,6 +112,13 @@ class Ledger:
             keys.TENANTS,
             keys.HOURS,
             keys.DAYS,
+            keys.BALANCE,
+            keys.HOLDS,
+            keys.AT_RISK,
+            keys.AT_RISK_INDEX,
+            keys.AT_RISK_SUMS,
+            keys.BUDGETS_COUNTED,
+            keys.BALANCES,
         ]
         settled_on, request = "", ""
         if once_per:
@@ -121,14 +138,25 @@ class Ledger:
             request,
             DISTINCT_VALUES,
             len(uncapped),
+            entry.cost_nano_usd,
+            len(entry.charges),
+            *entry.charges,
             *uncapped,
             *capped,
         ]
         async with translated():
-            place: bytes | None = await self._settle.run(self._client, script_keys, args)
-        if place is None:
-            return Settled(entry.entry_id, duplicate=False)
-        return Settled(place.decode().split(":", 2)[2], duplicate=True)
+            reply: bytes | list[bytes] | None = await self._settle.run(self._client, script_keys, args)
+        if isinstance(reply, bytes):
+            return Settled(reply.decode().split(":", 2)[2], duplicate=True)
+        return Settled(entry.entry_id, duplicate=False, crossed=crossings(reply or ()))
+
+    async def spent(self, application: Application, until: datetime) -> Spent:
+        """Return what the entries of an application's window up to an instant add up to, for `Holds.seed`.
+
+        It reads rollups: of a label that reports do not have, only what began with the window's first,
+        incomplete hour is found.
+        """
+        return await read_spent(self, self._client, application, until)
 
     async def entries(self, hour: datetime, *, after: str = "", count: int = 500) -> Page:
         """Return up to `count` entries of the UTC hour that contains `hour`, from where `after` ended."""
@@ -143,7 +171,7 @@ class Ledger:
         """Return the entry of an attempt that started on the UTC day of `day`, while it is kept."""
         async with translated():
             place: bytes | None = await ask(self._client, "HGET", keys.attempts(keys.day_of(day)), attempt_id)
-            if place is None:
+            if place is None or not place[:1].isdigit():  # held, at risk, or known not to have spent
                 return None
             hour, index, _ = place.decode().split(":", 2)
             row: bytes | None = await ask(self._client, "LINDEX", keys.entries(hour), index)

@@ -1,31 +1,55 @@
 #!lua flags=allow-oom
--- Appends one entry and adds it to its rollup cells, once per attempt id. A script, because an entry without
--- its rollups (or the reverse) must never be seen, and because only the server can say "once".
+-- Appends one entry and adds it to its rollup cells and budgets, once per attempt id. A script, because an entry
+-- without its rollups (or the reverse) must never be seen, and because only the server can say "once".
 --
 -- KEYS[1] attempts of the attempt's start day   hash: attempt id -> place
 -- KEYS[2] entries of the hour                   list
 -- KEYS[3] rollup of the tenant and hour         hash: dimension=value -> packed measures
 -- KEYS[4] distinct values of the day            hash: tenant:dimension -> count, tenant:dimension=value -> 1
 -- KEYS[5] tenants   KEYS[6] hours   KEYS[7] days   sets
--- KEYS[8...] recorded requests, the day of the settlement first, then the other days to look at   hashes; may be absent
+-- KEYS[8], KEYS[9] what keys of balances, and of owners' holds, begin with
+-- KEYS[10] at risk (hash), KEYS[11] its index (sorted set), KEYS[12] its sums (hash)
+-- KEYS[13] budgets with balances (set)   KEYS[14] what keys of their indexes begin with
+-- KEYS[15...] recorded requests, the day of the settlement first, then the other days to look at   hashes; may be absent
 --
 -- ARGV[1] attempt id        ARGV[2] entry id          ARGV[3] the entry, as bytes
 -- ARGV[4] its measures, packed int64, little endian
 -- ARGV[5] tenant            ARGV[6] hour              ARGV[7] start day
--- ARGV[8] day of the settlement, ARGV[9] the recorded request's field; '' without KEYS[8]
+-- ARGV[8] day of the settlement, ARGV[9] the recorded request's field; '' without KEYS[15]
 -- ARGV[10] the most distinct values a capped dimension may have in a day
 -- ARGV[11] how many of the fields below are not capped
--- ARGV[12...] fields, dimension=value
+-- ARGV[12] cost   ARGV[13] how many charges follow
+-- ARGV[14...] charges: what to count the cost against where the attempt has no record; then fields, dimension=value
 --
--- Returns nil for a new entry; for a duplicate the place of the first: "<hour>:<index>:<entry id>".
+-- Returns for a duplicate the place of the first: "<hour>:<index>:<entry id>"; for a new entry nil, or
+-- charge, permille, ...: the thresholds of budgets that it reaches.
 -- Measures are exact while a cell stays below 2^53; they are never turned into text.
 
-local place = redis.call('HGET', KEYS[1], ARGV[1])
-for i = 8, #KEYS do
+-- include: balances
+
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+local place = record and string.find(record, '^%d') and record
+for i = 15, #KEYS do
   place = place or redis.call('HGET', KEYS[i], ARGV[9])
 end
 if place then
   return place
+end
+
+local crossed, cost = {}, ARGV[12]
+local charges = tonumber(ARGV[13])
+if record and string.sub(record, 1, 2) == 'h\n' then
+  end_hold(KEYS[8], KEYS[9], ARGV[7], ARGV[1], lines_of(record), nil, cost, crossed)
+else
+  local risk = redis.call('HGET', KEYS[10], ARGV[1])
+  if risk then
+    end_risk(KEYS[8], { KEYS[10], KEYS[11], KEYS[12] }, ARGV[1], risk, cost, crossed)
+  else
+    for i = 14, 13 + charges do
+      create(KEYS[8], KEYS[14], KEYS[13], ARGV[i])
+      change(KEYS[8], ARGV[i], nil, nil, nil, cost, crossed)
+    end
+  end
 end
 
 local tenant = ARGV[5]
@@ -53,7 +77,7 @@ local function packing(count)
   return '<' .. string.rep('i8', count)
 end
 
-local fields = { unpack(ARGV, 12) }
+local fields = { unpack(ARGV, 14 + charges) }
 local cells = redis.call('HMGET', KEYS[3], unpack(fields))
 for i = tonumber(ARGV[11]) + 1, #fields do
   if not cells[i] then
@@ -64,20 +88,20 @@ for i = tonumber(ARGV[11]) + 1, #fields do
   end
 end
 
-local count = #ARGV[4] / 8
-local format = packing(count)
+local width_now = #ARGV[4] / 8
+local format = packing(width_now)
 local added = { struct.unpack(format, ARGV[4]) }
 local updates = {}
 for i, field in ipairs(fields) do
   local cell, packed = cells[i], ARGV[4]
   if cell then
     local width = #cell / 8
-    local sums = { struct.unpack(width == count and format or packing(width), cell) }
+    local sums = { struct.unpack(width == width_now and format or packing(width), cell) }
     sums[width + 1] = nil
-    for m = 1, count do
+    for m = 1, width_now do
       sums[m] = (sums[m] or 0) + added[m]
     end
-    packed = struct.pack(#sums == count and format or packing(#sums), unpack(sums))
+    packed = struct.pack(#sums == width_now and format or packing(#sums), unpack(sums))
   end
   updates[2 * i - 1], updates[2 * i] = field, packed
 end
@@ -95,8 +119,8 @@ redis.call('HSET', KEYS[1], ARGV[1], place)
 if redis.call('HLEN', KEYS[1]) == 1 then
   redis.call('SADD', KEYS[7], ARGV[7])
 end
-if #KEYS >= 8 then
-  redis.call('HSET', KEYS[8], ARGV[9], place)
+if #KEYS >= 15 then
+  redis.call('HSET', KEYS[15], ARGV[9], place)
   redis.call('SADD', KEYS[7], ARGV[8])
 end
-return nil
+return #crossed > 0 and crossed or nil

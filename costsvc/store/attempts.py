@@ -1,0 +1,68 @@
+"""What the store keeps of an attempt that has no entry yet: lines of text that scripts read too.
+
+The last lines are charges, one each; no value holds a line's end. Scripts read lines by their number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from costsvc.core.holds import Hold
+from costsvc.core.opening import Opening
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtRisk:
+    """An attempt that may have spent from `lower` to `upper`, and nobody knows what; `since` when."""
+
+    attempt_id: str
+    opening: Opening
+    lower_nano_usd: int
+    upper_nano_usd: int
+    since: datetime
+    reason: str
+
+
+def held_record(owner: str, opening: Opening, hold: Hold, charges: Iterable[str]) -> str:
+    """Return the record of an attempt that begins."""
+    head = ("h", owner, opening.tenant, str(hold.q_nano_usd), str(hold.most_nano_usd))
+    return "".join(f"{line}\n" for line in (*head, _write_opening(opening), *charges))
+
+
+def read_at_risk(record: bytes) -> AtRisk:
+    """Read what `lose.lua` made of the record of an attempt."""
+    _, member, _, lower, upper, reason, opening = record.decode().split("\n")[:7]
+    since_us = int(member.split(":", 2)[1])
+    read = _read_opening(opening)
+    return AtRisk(
+        attempt_id=read.attempt_id,
+        opening=read,
+        lower_nano_usd=int(lower),
+        upper_nano_usd=int(upper),
+        since=_EPOCH + since_us * _MICROSECOND,
+        reason=reason,
+    )
+
+
+def microseconds(at: datetime) -> int:
+    """Return an instant as microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _write_opening(opening: Opening) -> str:
+    table = asdict(opening)
+    table["labels"] = dict(opening.labels)
+    table["started_at"] = microseconds(opening.started_at)
+    return json.dumps(table, separators=(",", ":"))
+
+
+def _read_opening(text: str) -> Opening:
+    table = json.loads(text)
+    table["started_at"] = _EPOCH + table["started_at"] * _MICROSECOND
+    return Opening(**{name: table[name] for name in Opening.__dataclass_fields__ if name in table})

@@ -1,0 +1,174 @@
+"""What the scripts of holds are asked, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from costsvc.core.budget import Application, Mode
+from costsvc.core.holds import Balance, Hold
+from costsvc.core.opening import Opening
+from costsvc.store import keys
+from costsvc.store.attempts import held_record, microseconds
+from costsvc.store.charges import Crossing, bucket_of, charge_of, ends_s
+from costsvc.store.spent import Spent
+
+Call = tuple[list[str], list[str | bytes | int]]
+"""Keys and arguments."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR, _SECOND = timedelta(hours=1), timedelta(seconds=1)
+_WHOLE_PERMILLE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The money is held. `soft_full` and `shadow_refused` are budgets without room that let the call by."""
+
+    crossed: tuple[Crossing, ...] = ()
+    soft_full: tuple[str, ...] = ()
+    shadow_refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A hard budget, the application of that index, has no room; nothing is held."""
+
+    index: int
+    balance: Balance
+    crossed: tuple[Crossing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The definitions changed: load them, see what applies, and hold again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseeded:
+    """These applications, by index, do not know yet what was spent before: seed them, and hold again."""
+
+    indexes: tuple[int, ...]
+
+
+def hold_call(
+    opening: Opening,
+    applications: Sequence[Application],
+    hold: Hold,
+    *,
+    owner: str,
+    version: int | None,
+    lease_ms: int,
+    not_after: datetime,
+) -> Call:
+    """Return what `hold.lua` is asked; without a version nothing is checked or refused."""
+    day = keys.day_of(opening.started_at)
+    script_keys = [
+        *(keys.attempts(day), keys.BUDGETS_VERSION, keys.BUDGETS_SINCE, keys.DAYS, keys.BUDGETS_COUNTED),
+        *(keys.holds(owner), keys.LEASES),
+        *(key for each in applications for key in _balance_keys(each)),
+    ]
+    return script_keys, [
+        opening.attempt_id,
+        "" if version is None else version,
+        microseconds(not_after),
+        hold.q_nano_usd,
+        hold.most_nano_usd,
+        owner,
+        lease_ms,
+        day,
+        held_record(owner, opening, hold, [charge_of(each) for each in applications]),
+        *(arg for each in applications for arg in _arguments(each, is_enforced=version is not None)),
+    ]
+
+
+def hold_reply(reply: Any, applications: Sequence[Application]) -> Held | Refused | Stale | Unseeded | None:
+    """Read what `hold.lua` says, None where it is too late for a hold."""
+    match reply:
+        case [b"held", full, crossed]:
+            return _held(applications, full, crossed)
+        case [b"refused", crossed, index, *amounts]:
+            return Refused(index=index, balance=_balance(amounts), crossed=_crossings(applications, crossed))
+        case [b"unseeded", indexes]:
+            return Unseeded(tuple(indexes))
+        case [b"stale"]:
+            return Stale()
+        case _:
+            return None
+
+
+def seed_call(application: Application, spent: Spent) -> Call:
+    """Return what `seed.lua` is asked."""
+    budget_id, bucket = application.budget.id, bucket_of(application)
+    balance, index = _balance_keys(application)
+    by_bucket = {} if bucket is None else _by_bucket(application, spent, bucket)
+    return [balance, keys.BUDGETS_SINCE, index, keys.BUDGETS_COUNTED], [
+        budget_id,
+        spent.before,
+        spent.nano_usd,
+        "" if bucket is None else bucket,
+        keys.balance_member(application.window.key, application.instance),
+        ends_s(application),
+        *(word for pair in by_bucket.items() for word in pair),
+    ]
+
+
+def _balance_keys(application: Application) -> tuple[str, str]:
+    """Return the key of an application's balance, and that of the index it stands in."""
+    member = keys.balance_member(application.window.key, application.instance)
+    return keys.balance(application.budget.id, member), keys.balances(application.budget.id)
+
+
+def _arguments(application: Application, *, is_enforced: bool) -> Iterator[str | int]:
+    """Yield what `hold.lua` asks of an application."""
+    budget, window, bucket = application.budget, application.window, bucket_of(application)
+    yield budget.id
+    yield int(is_enforced and budget.mode is Mode.HARD)
+    yield budget.limit_nano_usd
+    yield budget.limit_nano_usd + budget.overshoot_nano_usd
+    yield " ".join(
+        f"{permille}:{-(-permille * budget.limit_nano_usd // _WHOLE_PERMILLE)}"
+        for permille in budget.thresholds_permille
+    )
+    yield microseconds(window.start) if is_enforced else microseconds(window.end)
+    yield "" if bucket is None else bucket
+    yield keys.balance_member(window.key, application.instance)
+    yield ends_s(application)
+
+
+def _by_bucket(application: Application, spent: Spent, bucket: int) -> dict[int, int]:
+    """Return what was spent by buckets of a rolling window, an hour's in the bucket in which the hour ends.
+
+    So it counts as long as any of it could, and not less.
+    """
+    found: dict[int, int] = {}
+    width = (application.window.end - _EPOCH) // (bucket + 1)
+    for start, nano_usd in spent.by_start.items():
+        number = min((start + _HOUR - _SECOND - _EPOCH) // width, bucket)
+        found[number] = found.get(number, 0) + nano_usd
+    return found
+
+
+def _held(applications: Sequence[Application], full: Sequence[int], crossed: Sequence[int | bytes]) -> Held:
+    budgets = [applications[index].budget for index in full]
+    return Held(
+        crossed=_crossings(applications, crossed),
+        soft_full=tuple(budget.id for budget in budgets if budget.mode is Mode.SOFT),
+        shadow_refused=tuple(budget.id for budget in budgets if budget.mode is Mode.SHADOW),
+    )
+
+
+def _crossings(applications: Sequence[Application], reply: Sequence[int | bytes]) -> tuple[Crossing, ...]:
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return tuple(
+        Crossing(each.budget.id, each.instance, int(permille), each.window.key)
+        for index, permille in pairs
+        for each in (applications[int(index)],)
+    )
+
+
+def _balance(amounts: Sequence[bytes]) -> Balance:
+    spent, at_risk, sum_q, sum_w = (int(amount) for amount in amounts)
+    return Balance(spent_nano_usd=spent, at_risk_nano_usd=at_risk, sum_q_nano_usd=sum_q, sum_w_nano_usd=sum_w)
