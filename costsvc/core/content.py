@@ -63,7 +63,7 @@ def measure(body: Mapping[str, Any]) -> Content:
         block_count=found.block_count,
         tool_count=len(tools),
         provider_tool_count=provider_tool_count,
-        forced_tool_choice=_mapping(body.get("tool_choice")).get("type") in {"any", "tool"},
+        forced_tool_choice=_type_of(body.get("tool_choice")) in {"any", "tool"},
         structured_output=output_format is not None,
         unbounded=found.unbounded or provider_tool_count > 0 or not _FAR_READING.isdisjoint(body),
     )
@@ -102,7 +102,7 @@ def _collect(content: Any, found: _Found) -> None:
         return
     for block in _items(content):
         found.block_count += 1
-        read = _READERS.get(block.get("type", "")) if isinstance(block, dict) else None
+        read = _READERS.get(_type_of(block))
         if read:
             read(block, found)
         else:
@@ -186,8 +186,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _type_of(value: Any) -> str:
+    kind = _mapping(value).get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def _is_provider_tool(tool: Any) -> bool:
-    return _mapping(tool).get("type") not in {None, "custom"}
+    return _mapping(tool).get("type") is not None and _type_of(tool) != "custom"
 
 
 def _to_json(value: Any) -> str:

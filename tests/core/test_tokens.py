@@ -170,6 +170,18 @@ def test_nested_content_counts_like_its_text() -> None:
         assert estimated(asking([block])).expected == plain
 
 
+@pytest.mark.parametrize("odd", [["text"], {"text": 1}, 5, None])
+def test_odd_types_are_counted_as_their_json(odd: object) -> None:
+    """What the provider will refuse is measured all the same, wherever its type should be a word."""
+    block = {"type": odd, "text": "hi"}
+    found = estimated(
+        asking(
+            [{"type": "tool_result", "content": [block]}], tools=[{"type": odd}], tool_choice={"type": odd}
+        )
+    )
+    assert found.bound >= len(json.dumps(block))
+
+
 def test_structured_output_adds_its_schema() -> None:
     """A schema is read, and the prompt that comes with it."""
     output_format = {"type": "json_schema", "schema": {"type": "object", "properties": {}}}

@@ -248,6 +248,16 @@ async def test_no_depth_of_nesting_is_a_defect(service, refused, padding):
     assert codes == {grpc.StatusCode.OK, INVALID}
 
 
+@pytest.mark.parametrize("odd", [["any"], {"any": 1}], ids=["array", "object"])
+async def test_an_odd_type_is_no_defect(service, odd):
+    """A type that is no word is the provider's to refuse, in whatever member it stands."""
+    nested = {"role": "user", "content": [{"type": "tool_result", "content": [{"type": odd}]}]}
+    for members in ({"tools": [{"type": odd}]}, {"tool_choice": {"type": odd}}, {"messages": [nested]}):
+        route = v1.RouteRequest(request=v1.Request(messages_json=body(**members)))
+        assert (await service.stub.Route(route)).decision.model
+    assert not service.lines("defect")
+
+
 LONG = "\N{CRAB}" * 5_000
 
 
