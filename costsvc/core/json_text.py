@@ -45,6 +45,21 @@ def to_json(value: Any) -> str:
     return _encode(value)
 
 
+def parse_answer(text: str) -> Any:
+    """Return the value of JSON text that a provider or a model wrote, always one that can be written again.
+
+    Half of a surrogate pair, which has no UTF-8 form, becomes a question mark: an answer that is paid for
+    must not be lost over it.
+
+    Raises:
+        ValueError, RecursionError: not JSON, or nested too deeply.
+    """
+    value = json.loads(text)
+    if _SURROGATE_ESCAPE.search(text):
+        value = json.loads(to_json(value).encode(errors="replace"))
+    return value
+
+
 def parse_object(source: bytes) -> dict[str, Member]:
     """Return the members of a JSON object, in their order.
 

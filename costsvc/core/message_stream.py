@@ -9,9 +9,10 @@ deltas may appear at any time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from costsvc.core.json_text import parse_answer
 
 _INPUT_PIECES = "partial_json"
 
@@ -162,7 +163,7 @@ def _overlay(known: dict[str, Any], news: Mapping[str, Any]) -> None:
 
 def _parsed(written: str, otherwise: Any) -> Any:
     try:
-        return json.loads(written)
+        return parse_answer(written)
     except (ValueError, RecursionError):
         return otherwise
 

@@ -8,7 +8,6 @@ the CPU.
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -17,6 +16,7 @@ import aiohttp
 import anthropic
 from yarl import URL
 
+from costsvc.core.json_text import parse_answer
 from costsvc.ports import ProviderStream, UpstreamAnswer, UpstreamRequest
 from costsvc.upstream.attempt import Attempt
 from costsvc.upstream.errors import answered, interrupted, malformed, provider_errors
@@ -144,7 +144,7 @@ async def _read_if_possible(response: aiohttp.ClientResponse) -> bytes:
 
 def _message(body: bytes, attempt: Attempt) -> dict[str, Any]:
     try:
-        data = json.loads(body)
+        data = parse_answer(body.decode(errors="replace"))
     except (ValueError, RecursionError) as exc:
         raise malformed(f"an answer that is no JSON: {type(exc).__name__}", attempt) from exc
     match data:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from contextlib import suppress
 import aiohttp
 
 from costsvc.core.errors import ProviderError
+from costsvc.core.json_text import parse_answer
 from costsvc.ports import ProviderEvent
 from costsvc.upstream.attempt import Attempt
 from costsvc.upstream.errors import interrupted, malformed, provider_errors, timed_out
@@ -97,7 +97,7 @@ class EventStream:
         """Read a frame; its JSON says what it is, and its name does only where the JSON does not."""
         try:
             raw = frame.data.decode()
-            data = json.loads(raw)
+            data = parse_answer(raw)
         except (ValueError, RecursionError) as exc:
             raise malformed(f"an event that is no JSON: {type(exc).__name__}", self._attempt) from exc
         if not isinstance(data, dict):

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costsvc.core.json_text import MAX_DIGITS, MAX_MEMBERS, Member, join_object, parse_object, to_json
+from costsvc.core.json_text import (
+    MAX_DIGITS,
+    MAX_MEMBERS,
+    Member,
+    join_object,
+    parse_answer,
+    parse_object,
+    to_json,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
@@ -157,3 +165,18 @@ def test_a_cut_object_is_refused(value: dict[str, Any], data: st.DataObject) -> 
     source = json.dumps(value).encode()
     with pytest.raises(ValueError, match=r"not (JSON|UTF-8)"):
         parse_object(source[: data.draw(st.integers(0, len(source) - 1))])
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (r'{"a": "\ud83d"}', {"a": "?"}),
+        (r'["\ude00\ud83d", {"\uDFFFb": 1}]', ["??", {"?b": 1}]),
+        (r'"\ud83d\ude00 \u00e9"', "\N{GRINNING FACE} \u00e9"),
+        (r'"\\ud83d"', r"\ud83d"),
+    ],
+)
+def test_an_answer_can_always_be_written_again(written: str, value: Any) -> None:
+    """Half of a surrogate pair becomes a question mark; whole pairs and mere mentions stay."""
+    assert parse_answer(written) == value
+    assert to_json(parse_answer(written)).encode()

@@ -362,3 +362,16 @@ def test_the_events_are_not_changed():
     before = json.dumps(events)
     assembled(*events).message()
     assert json.dumps(events) == before
+
+
+def test_half_a_character_in_tool_input_does_not_make_the_message_unwritable() -> None:
+    """Models write escapes themselves, and do not always write both halves of a pair."""
+    assembler = MessageAssembler()
+    assembler.feed("message_start", {"message": {"usage": {}}})
+    block = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
+    assembler.feed("content_block_start", {"index": 0, "content_block": block})
+    delta = {"type": "input_json_delta", "partial_json": r'{"icon": "\ud83d"}'}
+    assembler.feed("content_block_delta", {"index": 0, "delta": delta})
+    message = assembler.message()
+    assert message["content"][0]["input"] == {"icon": "?"}
+    assert json.dumps(message, ensure_ascii=False).encode()
