@@ -55,7 +55,8 @@ def account(
 ) -> Account:
     """Walk the chain for one answered call.
 
-    The baseline is the same text on the baseline model at standard price, nothing cached. Prompt-cache
+    The baseline is the same text on the baseline model, call by call where the answer holds several, at the
+    same geography and speed, but in no batch and with nothing cached. Prompt-cache
     savings go to costsvc where it placed the breakpoints (`marked_by_us`), else to the caller. An answer that
     is not billed has no baseline either: it would have been free there too.
 
@@ -78,8 +79,10 @@ def account(
         plain_pico_usd = sum(price_pico_usd(model, uncached(usage)) for model, usage in reported.parts)
     baseline_pico_usd = plain_pico_usd
     if baseline is not answering:
-        same_text = retokenized(uncached(reported.totals), answering, baseline)
-        baseline_pico_usd = price_pico_usd(baseline.id, same_text)
+        baseline_pico_usd = sum(
+            price_pico_usd(baseline.id, retokenized(uncached(usage), catalog.resolve(model), baseline))
+            for model, usage in reported.parts
+        )
     steps = [ceil_nano(p) for p in (baseline_pico_usd, plain_pico_usd, cached_pico_usd, paid_pico_usd)]
     caching_nano_usd = steps[1] - steps[2]
     return Account(

@@ -151,7 +151,7 @@ def test_an_unbilled_refusal_saves_nothing() -> None:
 
 
 def test_calls_inside_an_answer_count_together() -> None:
-    """Each at its own model; against the baseline they are one text."""
+    """Each at its own model; the baseline is the price of all of them there."""
     usage = {
         "iterations": [
             {"type": "message", "input_tokens": 1000, "output_tokens": 0},
@@ -169,6 +169,13 @@ def test_a_long_prompt_on_haiku_books_its_surcharge_under_routing() -> None:
     result = booked(answered("claude-haiku-5-5", {"input_tokens": 100_001, "output_tokens": 1_000}))
     assert result.cost_nano_usd == 52_500_500
     assert result.savings.routing_nano_usd == 420_004_000 - 52_500_500
+
+
+def test_calls_inside_an_answer_do_not_make_a_long_prompt_of_the_baseline() -> None:
+    """Two calls of 60,000 tokens stay below the threshold of 100,000 that haiku 5.5 has a call."""
+    calls = [{"type": "message", "input_tokens": 60_000, "output_tokens": 0}] * 2
+    result = booked(answered("claude-opus-5-5", {"iterations": calls}), "claude-haiku-5-5")
+    assert result.baseline_nano_usd == 2 * 6_000_000
 
 
 @pytest.mark.parametrize("unknown", ["answering", "baseline"])
