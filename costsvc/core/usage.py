@@ -14,7 +14,7 @@ from typing import Any
 BILLED_BEFORE_OUTPUT = frozenset({"bio", "frontier_llm", "reasoning_extraction"})
 """Refusal categories that are billed although nothing was written (Claude docs: refusals and billing)."""
 
-_LARGEST_COUNT = 10**12  # keeps the dearest price of it below what int64 nano-USD can hold
+_LARGEST_COUNT = 10**9  # far above any call's; an hour of thousands such still sums within int64 nano-USD
 _LARGEST_SUM = 4 * _LARGEST_COUNT  # of all classes and iterations: the same for a call as a whole
 
 

@@ -89,7 +89,7 @@ def test_a_split_above_an_explicit_total_names_both_counts() -> None:
     assert caught.value.field == "cache_creation_input_tokens"
 
 
-@pytest.mark.parametrize("count", [-1, 1.5, "3", True, False, [], 10**13])
+@pytest.mark.parametrize("count", [-1, 1.5, "3", True, False, [], 10**9 + 1])
 @pytest.mark.parametrize(
     "name", ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"]
 )
