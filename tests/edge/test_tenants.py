@@ -112,6 +112,19 @@ async def test_a_batch_answers_in_order_each_with_its_own_status(service, unpack
     assert await service.untouched()
 
 
+async def test_a_batch_lets_others_pass(service):
+    """A call that comes after a long batch is answered before it."""
+    turns = [{"role": "user", "content": "hi"}] * 4_000
+    item = v1.RouteRequest(request=service.request(body={"messages": turns}))
+    answered: list[str] = []
+    batch = service.stub.BatchRoute(v1.BatchRouteRequest(requests=[item] * 100))
+    batch.add_done_callback(lambda _: answered.append("batch"))
+    await service.route()
+    answered.append("route")
+    await batch
+    assert answered == ["route", "batch"]
+
+
 async def test_a_batch_has_a_size(service, refused):
     """None, or more than 256, are refused as a whole."""
     for count in (0, 257):
