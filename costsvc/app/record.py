@@ -75,7 +75,12 @@ class Recorder:
         started_at, ended_at = _times(recording, now)
         model = self._planner.catalog.resolve(recording.model)
         baseline = self._baseline(recording)
-        reported = _reported(recording, model)
+        reported = read_reported(
+            recording.usage_json,
+            model,
+            stop_reason=recording.stop_reason,
+            refusal_category=recording.refusal_category,
+        )
         accounted = account(
             self._planner.catalog, reported, baseline_model=baseline.id, marked_by_us=False, at=started_at
         )
@@ -128,14 +133,18 @@ class Recorder:
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
 
 
-def _reported(recording: Recording, model: Model) -> Reported:
+def read_reported(
+    usage_json: bytes, model: Model, *, stop_reason: str = "", refusal_category: str = ""
+) -> Reported:
+    """Return what a call used, from the provider's usage object.
+
+    Raises:
+        InvalidRequest: naming the field below `usage_json` that cannot be billed.
+    """
     try:
-        usage = {name: member.value for name, member in parse_object(recording.usage_json).items()}
+        usage = {name: member.value for name, member in parse_object(usage_json).items()}
         return read_usage(
-            usage,
-            model=model.id,
-            stop_reason=recording.stop_reason,
-            stop_details={"category": recording.refusal_category},
+            usage, model=model.id, stop_reason=stop_reason, stop_details={"category": refusal_category}
         )
     except MalformedUsage as error:
         raise InvalidRequest(Violation(f"usage_json.{error.field}", error.problem)) from error

@@ -238,16 +238,14 @@ class AttemptUsage(_message.Message):
     def __init__(self, model: _Optional[str] = ..., usage_json: _Optional[bytes] = ...) -> None: ...
 
 class ResolveAtRiskRequest(_message.Message):
-    __slots__ = ("attempt_id", "start_time", "usage", "not_spent")
+    __slots__ = ("attempt_id", "usage", "not_spent")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
-    START_TIME_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     NOT_SPENT_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
-    start_time: _timestamp_pb2.Timestamp
     usage: AttemptUsage
     not_spent: bool
-    def __init__(self, attempt_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[AttemptUsage, _Mapping]] = ..., not_spent: bool = ...) -> None: ...
+    def __init__(self, attempt_id: _Optional[str] = ..., usage: _Optional[_Union[AttemptUsage, _Mapping]] = ..., not_spent: bool = ...) -> None: ...
 
 class ResolveAtRiskResponse(_message.Message):
     __slots__ = ("entry_id", "cost_nano_usd")

@@ -1,0 +1,92 @@
+"""AdminService on its use cases: translates, decides nothing, and answers only callers on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from costsvc import v1
+from costsvc.app.admin import Administration
+from costsvc.edge import admin_proto, from_proto
+from costsvc.edge.calls import Call, Calls
+from costsvc.edge.peers import check_local
+
+Context = ServicerContext[Any, Any]
+
+
+class AdminServicer(v1.AdminServiceServicer):
+    """The RPCs of AdminService."""
+
+    def __init__(self, calls: Calls, administration: Administration) -> None:
+        self._calls = calls
+        self._administration = administration
+
+    async def SetBudget(self, request: v1.SetBudgetRequest, context: Context) -> v1.SetBudgetResponse:
+        """Define."""
+        return await self._calls.run("SetBudget", request, context, self._set_budget, check=check_local)
+
+    async def GetBudget(self, request: v1.GetBudgetRequest, context: Context) -> v1.GetBudgetResponse:
+        """Show."""
+        return await self._calls.run("GetBudget", request, context, self._get_budget, check=check_local)
+
+    async def ListBudgets(self, request: v1.ListBudgetsRequest, context: Context) -> v1.ListBudgetsResponse:
+        """Show all."""
+        return await self._calls.run("ListBudgets", request, context, self._list_budgets, check=check_local)
+
+    async def DeleteBudget(
+        self, request: v1.DeleteBudgetRequest, context: Context
+    ) -> v1.DeleteBudgetResponse:
+        """Delete."""
+        return await self._calls.run("DeleteBudget", request, context, self._delete_budget, check=check_local)
+
+    async def ListAtRisk(self, request: v1.ListAtRiskRequest, context: Context) -> v1.ListAtRiskResponse:
+        """Show what is at risk."""
+        return await self._calls.run("ListAtRisk", request, context, self._list_at_risk, check=check_local)
+
+    async def ResolveAtRisk(
+        self, request: v1.ResolveAtRiskRequest, context: Context
+    ) -> v1.ResolveAtRiskResponse:
+        """Book what is known by now."""
+        return await self._calls.run("ResolveAtRisk", request, context, self._resolve, check=check_local)
+
+    async def _set_budget(self, request: v1.SetBudgetRequest, call: Call) -> v1.SetBudgetResponse:
+        call.note(budget_id=request.budget.id, limit_nano_usd=request.budget.limit_nano_usd)
+        with admin_proto.fields_of_budget():
+            kept = await self._administration.set_budget(admin_proto.budget(request.budget))
+        return v1.SetBudgetResponse(budget=admin_proto.budget_message(kept))
+
+    async def _get_budget(self, request: v1.GetBudgetRequest, call: Call) -> v1.GetBudgetResponse:
+        call.note(budget_id=request.id)
+        status = await self._administration.budget(
+            request.id, size=request.page_size, token=request.page_token
+        )
+        return admin_proto.budget_response(status)
+
+    async def _list_budgets(self, request: v1.ListBudgetsRequest, _: Call) -> v1.ListBudgetsResponse:
+        page = await self._administration.list_budgets(size=request.page_size, token=request.page_token)
+        return v1.ListBudgetsResponse(
+            budgets=[admin_proto.budget_message(budget) for budget in page.rows],
+            next_page_token=page.next_page_token,
+        )
+
+    async def _delete_budget(self, request: v1.DeleteBudgetRequest, call: Call) -> v1.DeleteBudgetResponse:
+        call.note(budget_id=request.id)
+        await self._administration.delete_budget(request.id)
+        return v1.DeleteBudgetResponse()
+
+    async def _list_at_risk(self, request: v1.ListAtRiskRequest, _: Call) -> v1.ListAtRiskResponse:
+        page = await self._administration.list_at_risk(
+            tenant=request.tenant, size=request.page_size, token=request.page_token
+        )
+        return v1.ListAtRiskResponse(
+            attempts=[admin_proto.at_risk(risk) for risk in page.rows],
+            next_page_token=page.next_page_token,
+        )
+
+    async def _resolve(self, request: v1.ResolveAtRiskRequest, call: Call) -> v1.ResolveAtRiskResponse:
+        call.note(attempt_id=request.attempt_id)
+        with from_proto.within("usage"):
+            resolved = await self._administration.resolve(admin_proto.resolution(request))
+        call.note(cost_nano_usd=resolved.cost_nano_usd)
+        return admin_proto.resolved_response(resolved)
