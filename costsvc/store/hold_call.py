@@ -132,7 +132,7 @@ def _arguments(application: Application, *, is_enforced: bool) -> Iterator[str |
         f"{permille}:{-(-permille * budget.limit_nano_usd // _WHOLE_PERMILLE)}"
         for permille in budget.thresholds_permille
     )
-    yield microseconds(window.start) if is_enforced else microseconds(window.end)
+    yield microseconds(window.start)
     yield "" if bucket is None else bucket
     yield keys.balance_member(window.key, application.instance)
     yield ends_s(application)

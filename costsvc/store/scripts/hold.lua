@@ -45,7 +45,7 @@ end
 
 local NAMES = { 'spent', 'at_risk', 'q', 'w', 'seeded', 'rule', 'next', 'alerted', 'floor' }
 local q, w = tonumber(ARGV[4]), tonumber(ARGV[5])
-local unseeded, full, crossed, fresh = {}, {}, {}, {}
+local unseeded, full, crossed, fresh, partial = {}, {}, {}, {}, {}
 local refused, refusing
 for i = 1, applications do
   local key, at = KEYS[6 + 2 * i], 1 + 9 * i
@@ -57,7 +57,8 @@ for i = 1, applications do
   end
   since[i] = string.match(since[i] or '0', '^%d+')
   fresh[i] = now[5] ~= since[i]
-  if fresh[i] and tonumber(since[i]) > tonumber(ARGV[at + 5]) then
+  partial[i] = fresh[i] and tonumber(since[i]) > tonumber(ARGV[at + 5])
+  if partial[i] then
     unseeded[#unseeded + 1] = i - 1
   end
   local known = tonumber(now[1] or '0') + tonumber(now[2] or '0')
@@ -79,7 +80,7 @@ for i = 1, applications do
     end
   end
 end
-if #unseeded > 0 then
+if #unseeded > 0 and ARGV[2] ~= '' then
   return { 'unseeded', unseeded }
 end
 if refused then
@@ -92,7 +93,9 @@ for i = 1, applications do
   redis.call('HINCRBY', key, 'q', ARGV[4])
   redis.call('HINCRBY', key, 'w', ARGV[5])
   if fresh[i] then
-    redis.call('HSET', key, 'seeded', since[i])
+    if not partial[i] then
+      redis.call('HSET', key, 'seeded', since[i])
+    end
     if bucket ~= '' then
       redis.call('HSETNX', key, 'floor', string.format('%.0f', tonumber(bucket) - BUCKETS))
     end
