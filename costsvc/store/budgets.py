@@ -24,6 +24,7 @@ MOST_BALANCES = 1_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND, _SECOND = timedelta(microseconds=1), timedelta(seconds=1)
+_DEFINITIONS = (keys.BUDGETS, keys.BUDGETS_SINCE, keys.BUDGETS_VERSION)
 _AT_ONCE = 200
 _READ_BUDGET_S = 1.0
 
@@ -34,6 +35,7 @@ class BudgetBook:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._define = Script.load("define_budget")
+        self._delete = Script.load("delete_budget")
         self._sweep = Script.load("sweep_windows")
 
     async def put(self, budget: Budget, *, created_at: datetime) -> None:
@@ -50,9 +52,7 @@ class BudgetBook:
         shape = json.dumps([table["scope"], table["window"]], separators=(",", ":"))
         args: list[str | bytes | int] = [budget.id, text, (created_at - _EPOCH) // _MICROSECOND, shape]
         async with translated():
-            await self._define.run(
-                self._client, [keys.BUDGETS, keys.BUDGETS_SINCE, keys.BUDGETS_VERSION], args
-            )
+            await self._define.run(self._client, _DEFINITIONS, args)
 
     async def get(self, budget_id: str) -> Budget | None:
         """Return a definition, None where there is none of that id."""
@@ -74,12 +74,8 @@ class BudgetBook:
 
     async def delete(self, budget_id: str) -> bool:
         """Remove a definition; return whether there was one. What it counted goes with its windows."""
-        async with translated(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.hdel(keys.BUDGETS, budget_id)
-            pipeline.hdel(keys.BUDGETS_SINCE, budget_id)
-            pipeline.incr(keys.BUDGETS_VERSION)
-            removed = (await pipeline.execute())[0]
-        return bool(removed)
+        async with translated():
+            return bool(await self._delete.run(self._client, _DEFINITIONS, [budget_id]))
 
     async def version(self) -> int:
         """Return the version of the definitions, to tell whether those at hand are old."""

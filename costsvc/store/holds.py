@@ -56,6 +56,7 @@ class Holds:
         self._resolve = Script.load("resolve")
         self._retire = Script.load("retire")
         self._doubtful: dict[str, tuple[datetime, datetime]] = {}
+        self._sweeps_after: datetime | None = None
 
     async def hold(
         self,
@@ -169,8 +170,12 @@ class Holds:
         Raises:
             StoreUnavailable: the lease is as it was.
         """
-        async with translated():
-            await ask(self._client, "ZADD", keys.LEASES, "GT", _milliseconds(now + LEASE), self._owner)
+        try:
+            async with translated():
+                await ask(self._client, "ZADD", keys.LEASES, "GT", _milliseconds(now + LEASE), self._owner)
+        except StoreUnavailable:
+            self._sweeps_after = now + LEASE
+            raise
         for attempt_id, (started_at, not_after) in list(self._doubtful.items()):
             if not_after + _SECOND < now:
                 await self.release(attempt_id, started_at)
@@ -179,11 +184,14 @@ class Holds:
     async def sweep(self, now: datetime) -> int:
         """Turn holds of owners whose lease ended into risks; return how many, at most some hundreds a call.
 
-        Several processes may do it at once: each hold is lost once.
+        Several processes may do it at once: each hold is lost once. None is lost in the time of a lease after
+        this process could not renew its own: then others could not either, and are not dead.
 
         Raises:
             StoreUnavailable: some are done.
         """
+        if self._sweeps_after is not None and now < self._sweeps_after:
+            return 0
         now_ms, swept = _milliseconds(now), 0
         async with translated():
             owners: list[bytes] = await ask(

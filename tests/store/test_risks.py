@@ -56,6 +56,23 @@ async def test_a_settlement_that_comes_after_the_sweep_replaces_the_risk(store: 
     assert not await slow.holds.resolve("a", AT, None, ())
 
 
+async def test_nobody_is_swept_for_a_store_that_was_away(store: Redis, monkeypatch) -> None:
+    """Who could not renew its own lease takes nobody for dead until all have had the time to renew theirs."""
+    other, one = Bench(store, "other"), Bench(store, "one")
+    await other.hold(opening("a"), amounts(1))
+
+    async def away(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(store, "execute_command", away)
+    with pytest.raises(StoreUnavailable):
+        await one.holds.renew(LATER)
+    monkeypatch.undo()
+    await one.holds.renew(LATER)
+    assert await one.holds.sweep(LATER + LEASE / 2) == 0
+    assert await one.holds.sweep(LATER + LEASE) == 1
+
+
 async def test_a_sweep_is_bounded_and_goes_on(store: Redis) -> None:
     """A process with many holds is swept in several calls, none of which blocks for long."""
     dead, alive = Bench(store, "dead"), Bench(store, "alive")

@@ -17,4 +17,5 @@ if shape ~= ARGV[4] then
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], since .. ' ' .. (created or ARGV[3]) .. ' ' .. ARGV[4])
-redis.call('INCR', KEYS[3])
+
+-- include: raise_version
