@@ -54,6 +54,8 @@ class Metrics:
         self._failed = self._counter(
             "failed_attempts", "Attempts that the provider did not answer.", "failure"
         )
+        self._alerts = self._counter("budget_alerts", "Thresholds reached.", "threshold_permille")
+        self._refused = self._counter("budget_refusals", "Calls that a hard budget refused.")
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -93,6 +95,14 @@ class Metrics:
     def attempt_failed(self, failure: str) -> None:
         """Count an attempt that failed, retried or not."""
         self._failed.labels(failure).inc()
+
+    def budget_alert(self, threshold_permille: int) -> None:
+        """Count a threshold that a budget has reached: once a budget, instance and window."""
+        self._alerts.labels(str(threshold_permille)).inc()
+
+    def budget_refused(self) -> None:
+        """Count a call that a hard budget refused."""
+        self._refused.inc()
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

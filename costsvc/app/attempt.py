@@ -66,18 +66,22 @@ class Completed:
     @property
     def text(self) -> str:
         """The answer's text blocks, joined."""
-        blocks = self.message.get("content") or ()
-        return "".join(block["text"] for block in blocks if block.get("type") == "text")
+        blocks = self.message.get("content")
+        found = blocks if isinstance(blocks, list) else ()
+        texts = (
+            block.get("text") for block in found if isinstance(block, dict) and block.get("type") == "text"
+        )
+        return "".join(text for text in texts if isinstance(text, str))
 
     @property
     def stop_reason(self) -> str:
         """Why the model stopped, in the provider's words."""
-        return self.message.get("stop_reason") or ""
+        return _word(self.message.get("stop_reason"))
 
     @property
     def model(self) -> str:
         """The model that answered, as the provider names it."""
-        return self.message.get("model") or self.attempt.plan.decision.model.id
+        return _word(self.message.get("model")) or self.attempt.plan.decision.model.id
 
 
 def complete(
@@ -126,7 +130,13 @@ def complete(
 
 
 def entry_of(
-    completed: Completed, catalog: Catalog, *, settled_at: datetime, first_byte_ms: int, total_ms: int
+    completed: Completed,
+    catalog: Catalog,
+    *,
+    charges: tuple[str, ...],
+    settled_at: datetime,
+    first_byte_ms: int,
+    total_ms: int,
 ) -> Entry:
     """Return the ledger's entry for an answer."""
     attempt, reported, accounted = completed.attempt, completed.reported, completed.account
@@ -155,6 +165,7 @@ def entry_of(
         baseline_nano_usd=accounted.baseline_nano_usd,
         savings=accounted.savings,
         catalog_hash=catalog.hash,
+        charges=charges,
         cache_outcome="bypassed" if request.bypass_cache else "disabled",
         started_at=attempt.started_at,
         settled_at=settled_at,
@@ -167,3 +178,8 @@ def _answering_model(message: Mapping[str, Any], asked: str, catalog: Catalog) -
     """Return the model to price by: the one that answered; a name nobody knows is priced as the one asked."""
     name = message.get("model")
     return name if isinstance(name, str) and name in catalog.names else asked
+
+
+def _word(value: Any) -> str:
+    """Return a text of the provider; whatever else stands there must not lose an answer that is paid."""
+    return value if isinstance(value, str) else ""

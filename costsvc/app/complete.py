@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from costsvc.app.attempt import Attempt, Caller, Completed, complete, entry_of
+from costsvc.app.holding import Holding, Reserved
 from costsvc.app.in_flight import InFlight
 from costsvc.app.plan import Planner
 from costsvc.app.relay import Relay
@@ -28,6 +29,9 @@ from costsvc.ports import Clock, ProviderStream, Upstream, UpstreamAnswer
 
 LONGEST_UNARY_MAX_TOKENS = 21_333
 """Longer answers are streamed from the provider, whose unary calls end after ten minutes."""
+
+STALL_SHARE = 0.5
+"""How much of its time a caller may leave its stream unread: the other half is for reading on to the bill."""
 
 log = structlog.get_logger()
 
@@ -50,6 +54,7 @@ class Completions:
         upstream: Upstream,
         settlement: Settlement,
         in_flight: InFlight,
+        holding: Holding,
         metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
@@ -59,40 +64,20 @@ class Completions:
         self._upstream = upstream
         self._settlement = settlement
         self._in_flight = in_flight
+        self._holding = holding
         self._breakers = Breakers()
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
         self._max_call_s = max_call_s
 
-    async def answer(self, request: ModelRequest, caller: Caller) -> Completed:
-        """Return the complete answer, booked.
+    def begin(self, request: ModelRequest, caller: Caller) -> Attempt:
+        """Plan the first attempt; what can be refused without the store is refused here.
 
         Raises:
             DeadlineTooShort, JournalFailed: nothing was spent.
-            ProviderError: `may_have_spent` says whether something may have been.
             InvalidRequest, UnknownModel, NoModelFits: as planning raises them.
         """
-        return await self._in_flight.run(self._answer(self._begin(request, caller)))
-
-    async def stream(
-        self, request: ModelRequest, caller: Caller, *, provider_events: bool
-    ) -> AsyncGenerator[Started | list[str] | Completed, None]:
-        """Yield `Started`, then pieces (texts, or the JSON of provider events), then `Completed`."""
-        relay = Relay[Started](provider_events=provider_events)
-        pump = self._in_flight.start(self._answer(self._begin(request, caller), relay))
-        try:
-            started = await relay.opened()
-            if started is not None:
-                yield started
-            async for pieces in relay.batches():
-                yield pieces
-            yield await asyncio.shield(pump)
-        finally:
-            relay.abandon()
-
-    def _begin(self, request: ModelRequest, caller: Caller) -> Attempt:
-        """Plan the first attempt; everything that can be refused is refused here, before any spend."""
         self._settlement.check_room()
         now, now_s = self._clock.now(), self._clock.monotonic()
         if caller.deadline_s <= now_s:
@@ -107,6 +92,34 @@ class Completions:
             timeout_s=min(caller.deadline_s - now_s, self._max_call_s),
         )
 
+    async def answer(self, attempt: Attempt) -> Completed:
+        """Return the complete answer, booked.
+
+        Raises:
+            BudgetExceeded, BudgetUnbounded, TooManyBudgets, StoreUnavailable: nothing was spent.
+            ProviderError: `may_have_spent` says whether something may have been.
+        """
+        return await self._in_flight.run(self._answer(attempt))
+
+    async def stream(
+        self, attempt: Attempt, *, provider_events: bool
+    ) -> AsyncGenerator[Started | list[str] | Completed, None]:
+        """Yield `Started`, then pieces (texts, or the JSON of provider events), then `Completed`.
+
+        Raises what `answer` raises, and StreamUnread.
+        """
+        relay = Relay[Started](provider_events=provider_events, stall_s=attempt.timeout_s * STALL_SHARE)
+        pump = self._in_flight.start(self._answer(attempt, relay))
+        try:
+            started = await relay.opened()
+            if started is not None:
+                yield started
+            async for pieces in relay.batches():
+                yield pieces
+            yield await asyncio.shield(pump)
+        finally:
+            relay.abandon()
+
     async def _answer(self, first: Attempt, relay: Relay[Started] | None = None) -> Completed:
         """Make attempts until one is answered, or until no further one would help."""
         attempt, tries = first, Tries(first, self._planner, self._clock)
@@ -114,7 +127,9 @@ class Completions:
             while True:
                 try:
                     self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
-                    return await self._try(attempt, relay)
+                    attempt, reserved = await self._hold(attempt)
+                    async with self._holding.ending(reserved):
+                        return await self._try(attempt, reserved, relay)
                 except ProviderError as error:
                     self._note_failure(attempt, error)
                     following = None if relay and relay.is_open else await tries.after(attempt, error)
@@ -125,7 +140,19 @@ class Completions:
             if relay is not None:
                 relay.end()
 
-    async def _try(self, attempt: Attempt, relay: Relay[Started] | None) -> Completed:
+    async def _hold(self, attempt: Attempt) -> tuple[Attempt, Reserved]:
+        """Hold money for an attempt; where a soft budget is full, for one on the tier that it caps at."""
+        reserved = await self._holding.hold(attempt)
+        request, decision, cap = attempt.plan.request, attempt.plan.decision, reserved.cap_tier
+        if cap is None or decision.tier is None or decision.tier <= cap or request.model:
+            return attempt, reserved
+        await self._holding.release(reserved)
+        capped = replace(request, min_tier=min(request.min_tier, cap), max_tier=min(request.max_tier, cap))
+        plan = self._planner.plan(capped, attempt.tenant, attempt.started_at)
+        attempt = replace(attempt, response_id=self._new_id(), plan=plan)
+        return attempt, await self._holding.hold(attempt)
+
+    async def _try(self, attempt: Attempt, reserved: Reserved, relay: Relay[Started] | None) -> Completed:
         """Make one attempt and book it."""
         if relay is None and attempt.plan.needs.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
             answer = await self._upstream.send(attempt.upstream_request(stream=False))
@@ -138,9 +165,11 @@ class Completions:
             finally:
                 await stream.close()
         self._breakers.succeeded(attempt.plan.decision.model.id)
-        return await self._settle(attempt, answer, first_byte_ms)
+        return await self._settle(attempt, reserved, answer, first_byte_ms)
 
-    async def _settle(self, attempt: Attempt, answer: UpstreamAnswer, first_byte_ms: int) -> Completed:
+    async def _settle(
+        self, attempt: Attempt, reserved: Reserved, answer: UpstreamAnswer, first_byte_ms: int
+    ) -> Completed:
         catalog = self._planner.catalog
         completed = complete(
             attempt, answer.message, answer.message_json, answer.provider_request_id, catalog
@@ -148,6 +177,7 @@ class Completions:
         entry = entry_of(
             completed,
             catalog,
+            charges=reserved.charges,
             settled_at=self._clock.now(),
             first_byte_ms=first_byte_ms,
             total_ms=self._elapsed_ms(attempt),

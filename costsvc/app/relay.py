@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
+from costsvc.core.errors import StreamUnread
+
 COALESCE_S = 0.02
 MAX_BUFFERED_CHARS = 256 * 1024
 
@@ -20,12 +22,20 @@ class Relay(Generic[T]):
     Once the caller is gone the buffer is emptied and reading goes on, because the end has the bill.
     """
 
-    def __init__(self, *, provider_events: bool = False, max_chars: int = MAX_BUFFERED_CHARS) -> None:
+    def __init__(
+        self,
+        *,
+        provider_events: bool = False,
+        stall_s: float = 60.0,
+        max_chars: int = MAX_BUFFERED_CHARS,
+    ) -> None:
         self.provider_events = provider_events
         self._items: list[str] = []
         self._chars = 0
         self._max_chars = max_chars
+        self._stall_s = stall_s
         self._abandoned = False
+        self._is_stalled = False
         self._beginning: T | None = None
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
@@ -49,9 +59,14 @@ class Relay(Generic[T]):
         return self._beginning
 
     async def put(self, item: str) -> None:
-        """Add an item, when there is room for it."""
+        """Add an item, when there is room for it; a caller who takes none for too long gets no more."""
         if not self._room.is_set():
-            await self._room.wait()
+            try:
+                async with asyncio.timeout(self._stall_s):
+                    await self._room.wait()
+            except TimeoutError:
+                self._is_stalled = True
+                self.abandon()
         if self._abandoned:
             return
         self._items.append(item)
@@ -70,11 +85,18 @@ class Relay(Generic[T]):
         """Say that nobody takes items any more."""
         self._abandoned = True
         self._take()
+        self._filled.set()
 
     async def batches(self) -> AsyncIterator[list[str]]:
-        """Yield items as they come: the first at once, later ones joined for up to `COALESCE_S`."""
+        """Yield items as they come: the first at once, later ones joined for up to `COALESCE_S`.
+
+        Raises:
+            StreamUnread: items were left out, because the taker was too slow.
+        """
         while True:
             await self._filled.wait()
+            if self._is_stalled:
+                raise StreamUnread
             items = self._take()
             if items:
                 yield items

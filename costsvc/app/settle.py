@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import structlog
 
+from costsvc.app.alerts import Alerts
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed, StoreUnavailable
 from costsvc.metrics import Metrics
@@ -44,6 +45,7 @@ class Settlement:
         self._journal = journal
         self._label_keys = label_keys
         self._metrics = metrics
+        self._alerts = Alerts(metrics)
         self._clock = clock
         self._unjournaled: deque[Entry] = deque()  # only of calls that ran when the journal failed
         self._is_away = False
@@ -111,10 +113,11 @@ class Settlement:
     async def _settle(self, entry: Entry, encoded: bytes) -> bool:
         """Book an entry; return whether the store answered."""
         try:
-            await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
+            settled = await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
         except StoreUnavailable as error:
             self._note_away(error)
             return False
+        self._alerts.crossed(settled.crossed)
         return True
 
     async def _book_unjournaled(self, entry: Entry) -> None:

@@ -75,6 +75,10 @@ class DeadlineTooShort(CostsvcError):
     """The caller's deadline has passed, or leaves no time for an answer: refused before any spend."""
 
 
+class StreamUnread(CostsvcError):
+    """The caller did not read its stream for too long: the rest was read and booked without it."""
+
+
 class AlreadyRecorded(CostsvcError):
     """This request_id was recorded before; the first entry stands."""
 

@@ -1,8 +1,8 @@
 """gRPC health: alive is one thing, ready for calls another.
 
-The service "" is alive as long as the event loop answers. `costsvc.v1.CostService` is ready while the store
-answers and the journal takes settlements; trouble with either takes a process out of the rotation and never
-restarts it.
+The service "" is alive as long as the event loop answers. `costsvc.v1.CostService`, and with it the
+operator's `costsvc.v1.AdminService`, is ready while the store answers and the journal takes settlements;
+trouble with either takes a process out of the rotation and never restarts it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 
 SERVICE = "costsvc.v1.CostService"
+SERVICES = (SERVICE, "costsvc.v1.AdminService")
 CHECK_EVERY_S = 1.0
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -80,11 +81,11 @@ class Health:
         if not found.items() <= self._parts.items():
             self._parts |= found
             log.info("readiness", **self._parts)
-            await self.servicer.set(SERVICE, _SERVING if all(found.values()) else _NOT_SERVING)
+            await self._set(_SERVING if all(found.values()) else _NOT_SERVING)
 
     async def begin(self) -> None:
         """Say that this process is alive, and not ready before the first check."""
-        await self.servicer.set(SERVICE, _NOT_SERVING)
+        await self._set(_NOT_SERVING)
 
     async def stop(self) -> None:
         """Say that this process takes no more calls."""
@@ -94,3 +95,7 @@ class Health:
     def end_watches(self) -> None:
         """Let those go who watch; the connections that they watch on are about to close."""
         self.servicer.over.set()
+
+    async def _set(self, status: Any) -> None:
+        for service in SERVICES:
+            await self.servicer.set(service, status)

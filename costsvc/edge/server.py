@@ -21,30 +21,19 @@ from redis.asyncio import Redis
 
 from costsvc import v1
 from costsvc.addresses import CannotListen, join_address, split_address
-from costsvc.app.complete import Completions
-from costsvc.app.estimate import Estimator
-from costsvc.app.ids import new_id
-from costsvc.app.in_flight import InFlight
-from costsvc.app.observations import Observations
-from costsvc.app.plan import Planner
-from costsvc.app.record import Recorder
-from costsvc.app.report import Reporter
-from costsvc.app.settle import Settlement
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.request import MAX_BODY_BYTES
-from costsvc.edge.admission import Admission
-from costsvc.edge.calls import Calls, decoding, warm_up
-from costsvc.edge.health import SERVICE, Health
+from costsvc.edge.calls import decoding, warm_up
+from costsvc.edge.health import SERVICES
 from costsvc.edge.ops import configuration, serve_ops
-from costsvc.edge.servicer import CostServicer
+from costsvc.edge.wiring import Parts, wire
 from costsvc.metrics import Metrics
-from costsvc.ports import SystemClock, Upstream
+from costsvc.ports import Upstream
 from costsvc.settings import Settings
 from costsvc.store.connection import check_store, open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal
-from costsvc.store.ledger import Ledger
 from costsvc.upstream import anthropic_upstream
 
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
@@ -69,12 +58,11 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A started service: where it listens, and what must be finished before it ends."""
+    """A started service, and where it listens."""
 
     address: str
     ops_address: str
-    in_flight: InFlight
-    settlement: Settlement
+    parts: Parts
 
 
 async def run(settings: Settings) -> None:
@@ -90,7 +78,7 @@ async def run(settings: Settings) -> None:
     async with serving(settings) as running:
         log.info("ready", listen=running.address, ops=running.ops_address, provider=settings.provider)
         await stop.wait()
-        log.info("stopping", in_flight=len(running.in_flight))
+        log.info("stopping", in_flight=len(running.parts.in_flight))
 
 
 @asynccontextmanager
@@ -98,65 +86,54 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
     """Run the whole service inside the running event loop; leaving the context stops it in order."""
     catalog = load_catalog_files(settings.catalog)
     policy = load_policy_file(settings.policy, catalog)
-    metrics, clock, in_flight = Metrics(), SystemClock(), InFlight()
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
-        ledger = Ledger(await _open_store(settings, stack))
-        upstream = await _open_upstream(settings, stack)
-        journal = await _open_journal(settings, stack)
-        settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock)
-        _in_background(stack, settlement.keep_trying())
-        _in_background(stack, settlement.keep_journal())
-        planner = Planner(catalog, policy, Observations())
-        servicer = CostServicer(
-            calls=Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s),
-            planner=planner,
-            completions=Completions(
-                planner=planner,
-                upstream=upstream,
-                settlement=settlement,
-                in_flight=in_flight,
-                metrics=metrics,
-                clock=clock,
-                new_id=new_id,
-                max_call_s=settings.max_call_s,
-            ),
-            estimator=Estimator(planner),
-            recorder=Recorder(planner, ledger, metrics, clock),
-            reporter=Reporter(ledger, policy.report_labels),
-            clock=clock,
+        parts = wire(
+            settings,
+            catalog=catalog,
+            policy=policy,
+            client=await _open_store(settings, stack),
+            upstream=await _open_upstream(settings, stack),
+            journal=await _open_journal(settings, stack),
+            metrics=metrics,
         )
-        health_ = Health(ledger, journal, metrics)
-        await health_.begin()
-        _in_background(stack, health_.watch())
+        await parts.holding.load()
+        await parts.health.begin()
+        for work in (
+            parts.settlement.keep_trying(),
+            parts.settlement.keep_journal(),
+            parts.holding.keep_tending(),
+            parts.health.watch(),
+        ):
+            _in_background(stack, work)
         ops = await stack.enter_async_context(
             await serve_ops(
                 settings.ops,
                 metrics=metrics,
-                ready=health_.parts,
+                ready=parts.health.parts,
                 configuration=configuration(settings, catalog, policy),
             )
         )
-        server, address = _grpc_server(settings, servicer, health_)
+        server, address = _grpc_server(settings, parts)
         await _start(server)
         try:
-            yield Running(
-                address=address, ops_address=ops.address, in_flight=in_flight, settlement=settlement
-            )
+            yield Running(address=address, ops_address=ops.address, parts=parts)
         finally:
-            await _stop(settings, server, health_, in_flight, settlement)
+            await _stop(settings, server, parts)
 
 
 async def _start(server: grpc.aio.Server) -> None:
     """Take calls, as fast as ever from the first on."""
     warm_up(v1.BatchRouteRequest(), v1.BatchEstimateRequest(), v1.CompleteRequest())
     warm_up(v1.StreamCompleteRequest(), v1.RecordRequest(), v1.ReportRequest())
+    warm_up(v1.SetBudgetRequest(), v1.GetBudgetRequest(), v1.ResolveAtRiskRequest())
     await server.start()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked at by every collection
 
 
-def _grpc_server(settings: Settings, servicer: CostServicer, health_: Health) -> tuple[grpc.aio.Server, str]:
+def _grpc_server(settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
     """Return a server that is bound but not started, and its address."""
     grace_ms = round((settings.max_call_s + settings.drain_s) * 1000)
     server = grpc.aio.server(
@@ -169,10 +146,11 @@ def _grpc_server(settings: Settings, servicer: CostServicer, health_: Health) ->
             ("grpc.max_connection_age_grace_ms", grace_ms),
         ]
     )
-    v1.add_CostServiceServicer_to_server(servicer, _Decoding(server))  # type: ignore[arg-type]
-    health_pb2_grpc.add_HealthServicer_to_server(health_.servicer, server)
-    names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    v1.add_CostServiceServicer_to_server(parts.servicer, _Decoding(server))  # type: ignore[arg-type]
+    v1.add_AdminServiceServicer_to_server(parts.admin, _Decoding(server))  # type: ignore[arg-type]
+    health_pb2_grpc.add_HealthServicer_to_server(parts.health.servicer, server)
+    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection((*SERVICES, health_name, reflection.SERVICE_NAME), server)
     try:
         port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
@@ -259,18 +237,12 @@ def _in_background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> No
     stack.push_async_callback(end)
 
 
-async def _stop(
-    settings: Settings,
-    server: grpc.aio.Server,
-    health_: Health,
-    in_flight: InFlight,
-    settlement: Settlement,
-) -> None:
+async def _stop(settings: Settings, server: grpc.aio.Server, parts: Parts) -> None:
     """Leave the rotation, let calls end, and book what they cost."""
-    await health_.stop()
+    await parts.health.stop()
     await asyncio.sleep(settings.drain_s)
-    health_.end_watches()
+    parts.health.end_watches()
     await server.stop(settings.grace_s)
-    unfinished = await in_flight.drain(settings.grace_s)
-    unbooked = await settlement.drain(SETTLE_S)
+    unfinished = await parts.in_flight.drain(settings.grace_s)
+    unbooked = await parts.settlement.drain(SETTLE_S)
     log.info("stopped", unfinished_calls=unfinished, unbooked_entries=unbooked)

@@ -18,7 +18,7 @@ from costsvc.app.estimate import Estimator
 from costsvc.app.plan import Plan, Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
-from costsvc.core.errors import CostsvcError
+from costsvc.core.errors import CostsvcError, StreamUnread
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
 from costsvc.edge.calls import Call, Calls
@@ -26,6 +26,9 @@ from costsvc.ports import Clock
 
 LARGE_BYTES = 256 * 1024
 """Larger bodies are read in a thread, so that other callers do not wait for them."""
+
+UNREAD_S = 0.5
+"""How long after the end of a call's time a write may still wait for a caller who does not read."""
 
 Context = ServicerContext[Any, Any]
 Item = TypeVar("Item")
@@ -111,7 +114,8 @@ class CostServicer(v1.CostServiceServicer):
         call.note(request_id=request.request.request_id)
         read = await _read(request.request)
         with from_proto.within("request"):
-            completed = await self._completions.answer(read, call.caller)
+            attempt = self._completions.begin(read, call.caller)
+        completed = await self._completions.answer(attempt)
         _note_completed(call, completed)
         return to_proto.complete_response(completed)
 
@@ -125,15 +129,19 @@ class CostServicer(v1.CostServiceServicer):
         call.note(request_id=request.request.request_id)
         read = await _read(request.request)
         provider_events = request.format == v1.STREAM_FORMAT_PROVIDER_EVENTS
-        events = self._completions.stream(read, call.caller, provider_events=provider_events)
         with from_proto.within("request"):
-            async with aclosing(events):
+            attempt = self._completions.begin(read, call.caller)
+        events = self._completions.stream(attempt, provider_events=provider_events)
+        try:
+            async with asyncio.timeout_at(call.caller.deadline_s + UNREAD_S), aclosing(events):
                 async for event in events:
                     if isinstance(event, Started):
                         _note_plan(call, event.attempt.plan)
                     elif isinstance(event, Completed):
                         _note_completed(call, event)
                     await write(to_proto.stream_event(event, provider_events=provider_events))
+        except TimeoutError:
+            raise StreamUnread from None
 
     async def _batch_estimate(self, request: v1.BatchEstimateRequest, call: Call) -> v1.BatchEstimateResponse:
         async def estimate(item: v1.EstimateRequest) -> v1.EstimateResponse:

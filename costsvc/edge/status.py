@@ -22,6 +22,7 @@ from costsvc.core.errors import (
     Overloaded,
     ProviderError,
     StoreUnavailable,
+    StreamUnread,
     TooManyBudgets,
     UnknownBudget,
     UnknownModel,
@@ -44,7 +45,7 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
     """Return what a caller gets for an error."""
     code = grpc.StatusCode
     match error:
-        case Undecodable() | DeadlineTooShort() | LoopbackOnly():
+        case Undecodable() | DeadlineTooShort() | LoopbackOnly() | StreamUnread():
             outcome = _PLAIN[type(error)]
         case BudgetExceeded() | BudgetUnbounded() | TooManyBudgets() | UnknownBudget() | NotAtRisk():
             outcome = about_budgets(error, now)
@@ -94,6 +95,12 @@ _PLAIN: dict[type[CostsvcError], Outcome] = {
         code=grpc.StatusCode.DEADLINE_EXCEEDED,
         reason=v1.ERROR_REASON_DEADLINE_TOO_SHORT,
         message="the deadline leaves no time for an answer; nothing was spent",
+    ),
+    StreamUnread: Outcome(
+        code=grpc.StatusCode.ABORTED,
+        reason=v1.ERROR_REASON_STREAM_UNREAD,
+        message="the stream was not read in time; the answer is paid all the same",
+        never=True,
     ),
     LoopbackOnly: Outcome(
         code=grpc.StatusCode.PERMISSION_DENIED,

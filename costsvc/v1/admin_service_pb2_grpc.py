@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class AdminServiceStub(object):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
-    not authenticated, it answers over loopback and unix sockets only, wherever the service listens; others get
+    not authenticated, it answers those on the same machine only, wherever the service listens; others get
     PERMISSION_DENIED (ADMIN_LOOPBACK_ONLY). Errors carry google.rpc.ErrorInfo with a reason of ErrorReason.
     """
 
@@ -71,13 +71,14 @@ class AdminServiceStub(object):
 
 class AdminServiceServicer(object):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
-    not authenticated, it answers over loopback and unix sockets only, wherever the service listens; others get
+    not authenticated, it answers those on the same machine only, wherever the service listens; others get
     PERMISSION_DENIED (ADMIN_LOOPBACK_ONLY). Errors carry google.rpc.ErrorInfo with a reason of ErrorReason.
     """
 
     def SetBudget(self, request, context):
-        """Creates a budget, or replaces the definition of the one with its id. Replacing never resets what is spent in the
-        current window, and applies to the next call: nothing that already runs is stopped. Repeating it is safe.
+        """Creates a budget, or replaces the definition of the one with its id, from the next call on: nothing that already
+        runs is stopped. Replacing never resets what is spent in the current window; another scope or window counts what
+        the ledger has for it. Repeating it is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +165,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
-    not authenticated, it answers over loopback and unix sockets only, wherever the service listens; others get
+    not authenticated, it answers those on the same machine only, wherever the service listens; others get
     PERMISSION_DENIED (ADMIN_LOOPBACK_ONLY). Errors carry google.rpc.ErrorInfo with a reason of ErrorReason.
     """
 

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class AdminServiceStub:
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
-    not authenticated, it answers over loopback and unix sockets only, wherever the service listens; others get
+    not authenticated, it answers those on the same machine only, wherever the service listens; others get
     PERMISSION_DENIED (ADMIN_LOOPBACK_ONLY). Errors carry google.rpc.ErrorInfo with a reason of ErrorReason.
     """
 
@@ -37,8 +37,9 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     SetBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.SetBudgetRequest, _admin_service_pb2.SetBudgetResponse]
-    """Creates a budget, or replaces the definition of the one with its id. Replacing never resets what is spent in the
-    current window, and applies to the next call: nothing that already runs is stopped. Repeating it is safe.
+    """Creates a budget, or replaces the definition of the one with its id, from the next call on: nothing that already
+    runs is stopped. Replacing never resets what is spent in the current window; another scope or window counts what
+    the ledger has for it. Repeating it is safe.
     """
     GetBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]
     """Returns one budget with what it counts in its current window. It changes nothing."""
@@ -60,14 +61,15 @@ class AdminServiceStub:
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
-    not authenticated, it answers over loopback and unix sockets only, wherever the service listens; others get
+    not authenticated, it answers those on the same machine only, wherever the service listens; others get
     PERMISSION_DENIED (ADMIN_LOOPBACK_ONLY). Errors carry google.rpc.ErrorInfo with a reason of ErrorReason.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetBudgetRequest, _admin_service_pb2.SetBudgetResponse]  # type: ignore[assignment]
-    """Creates a budget, or replaces the definition of the one with its id. Replacing never resets what is spent in the
-    current window, and applies to the next call: nothing that already runs is stopped. Repeating it is safe.
+    """Creates a budget, or replaces the definition of the one with its id, from the next call on: nothing that already
+    runs is stopped. Replacing never resets what is spent in the current window; another scope or window counts what
+    the ledger has for it. Repeating it is safe.
     """
     GetBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
     """Returns one budget with what it counts in its current window. It changes nothing."""
@@ -88,7 +90,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
-    not authenticated, it answers over loopback and unix sockets only, wherever the service listens; others get
+    not authenticated, it answers those on the same machine only, wherever the service listens; others get
     PERMISSION_DENIED (ADMIN_LOOPBACK_ONLY). Errors carry google.rpc.ErrorInfo with a reason of ErrorReason.
     """
 
@@ -98,8 +100,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.SetBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.SetBudgetResponse, _abc.Awaitable[_admin_service_pb2.SetBudgetResponse]]:
-        """Creates a budget, or replaces the definition of the one with its id. Replacing never resets what is spent in the
-        current window, and applies to the next call: nothing that already runs is stopped. Repeating it is safe.
+        """Creates a budget, or replaces the definition of the one with its id, from the next call on: nothing that already
+        runs is stopped. Replacing never resets what is spent in the current window; another scope or window counts what
+        the ledger has for it. Repeating it is safe.
         """
 
     @_abc_1.abstractmethod

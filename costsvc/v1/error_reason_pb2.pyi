@@ -32,6 +32,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_UNKNOWN_BUDGET: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_AT_RISK: _ClassVar[ErrorReason]
     ERROR_REASON_ADMIN_LOOPBACK_ONLY: _ClassVar[ErrorReason]
+    ERROR_REASON_STREAM_UNREAD: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_UNDECODABLE: ErrorReason
@@ -58,3 +59,4 @@ ERROR_REASON_TOO_MANY_BUDGETS: ErrorReason
 ERROR_REASON_UNKNOWN_BUDGET: ErrorReason
 ERROR_REASON_NOT_AT_RISK: ErrorReason
 ERROR_REASON_ADMIN_LOOPBACK_ONLY: ErrorReason
+ERROR_REASON_STREAM_UNREAD: ErrorReason

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from costsvc.app.attempt import Caller, complete
 from costsvc.app.complete import Completions
+from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
 from costsvc.app.plan import Planner
@@ -25,6 +26,8 @@ from costsvc.core.request import ModelRequest, simple_members
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
 from costsvc.provider_sim import RunningSim, start
+from costsvc.store.budgets import BudgetBook
+from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.upstream import anthropic_upstream
@@ -46,13 +49,23 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     upstream, ids = anthropic_upstream(api_key="k", base_url=sim.url), count()
     journal = Journal(tmp_path)
     await journal.open()
+    planner = Planner(catalog, load_policy_file(None, catalog), Observations())
+    ledger, metrics, clock = Ledger(store), Metrics(), SystemClock()
     yield Completions(
-        planner=Planner(catalog, load_policy_file(None, catalog), Observations()),
+        planner=planner,
         upstream=upstream,
-        settlement=Settlement(Ledger(store), journal, frozenset(), Metrics(), SystemClock()),
+        settlement=Settlement(ledger, journal, frozenset(), metrics, clock),
         in_flight=InFlight(),
-        metrics=Metrics(),
-        clock=SystemClock(),
+        holding=Holding(
+            book=BudgetBook(store),
+            holds=Holds(store, owner="test"),
+            ledger=ledger,
+            planner=planner,
+            metrics=metrics,
+            clock=clock,
+        ),
+        metrics=metrics,
+        clock=clock,
         new_id=lambda: f"id-{next(ids)}",
         max_call_s=10,
     )
@@ -68,9 +81,9 @@ def caller(seconds: float) -> Caller:
 async def test_a_deadline_that_has_passed_is_refused_before_any_spend(sim, completions):
     """Nothing is sent for a caller who is not waiting any more."""
     with pytest.raises(DeadlineTooShort):
-        await completions.answer(REQUEST, caller(-0.001))
+        await completions.answer(completions.begin(REQUEST, caller(-0.001)))
     with pytest.raises(DeadlineTooShort):
-        await anext(completions.stream(REQUEST, caller(-0.001), provider_events=False))
+        await anext(completions.stream(completions.begin(REQUEST, caller(-0.001)), provider_events=False))
     assert not sim.bill.lines()
 
 
@@ -79,7 +92,7 @@ async def test_the_deadline_is_passed_down(sim, completions):
     sim.faults.add("hang")
     began = time.monotonic()
     with pytest.raises(ProviderError) as caught:
-        await completions.answer(REQUEST, caller(0.2))
+        await completions.answer(completions.begin(REQUEST, caller(0.2)))
     assert 0.15 < time.monotonic() - began < 1
     assert (caught.value.failure, caught.value.may_have_spent) == (Failure.TIMED_OUT, True)
     assert caught.value.attempt_id == "id-0.1"
@@ -88,7 +101,9 @@ async def test_the_deadline_is_passed_down(sim, completions):
 async def test_a_stream_that_is_closed_early_is_booked_all_the_same(sim, store, completions):
     """Whoever stops reading leaves the rest to the service."""
     sim.settings.token_s = 0.0005
-    async with aclosing(completions.stream(REQUEST, caller(10), provider_events=False)) as events:
+    async with aclosing(
+        completions.stream(completions.begin(REQUEST, caller(10)), provider_events=False)
+    ) as events:
         await anext(events)
     ledger = Ledger(store)
     while (entry := await ledger.entry_by_attempt("id-0.1", datetime.now(UTC))) is None:  # noqa: ASYNC110
@@ -109,7 +124,7 @@ async def test_a_stream_that_is_closed_early_is_booked_all_the_same(sim, store, 
 )
 async def test_an_answer_without_a_bill_is_malformed(sim, completions, message):
     """It is told apart, never booked as zero; it may have cost something."""
-    attempt = completions._begin(REQUEST, caller(10))
+    attempt = completions.begin(REQUEST, caller(10))
     with pytest.raises(ProviderError) as caught:
         complete(attempt, message, b"{}", "req_1", completions._planner.catalog)
     assert (caught.value.failure, caught.value.may_have_spent) == (Failure.MALFORMED, True)

@@ -16,7 +16,14 @@ from typing import Any
 import grpc
 import pytest
 import structlog
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    PreconditionFailure,
+    QuotaFailure,
+    ResourceInfo,
+    RetryInfo,
+)
 from google.rpc.status_pb2 import Status
 from redis.asyncio import Redis
 
@@ -44,6 +51,7 @@ class Refusal:
     metadata: dict[str, str]
     violations: dict[str, str]
     models: dict[str, str]
+    quotas: dict[str, str]
     resource: str
     retry_s: float | None
     pushback: str | None
@@ -77,6 +85,7 @@ class Service:
     running: Running
     channel: grpc.aio.Channel
     stub: v1.CostServiceStub
+    admin: v1.AdminServiceStub
     sim: RunningSim
     ledger: Ledger
     log: Log
@@ -202,7 +211,8 @@ async def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: 
         async with serving(read_settings(options)) as running:
             channel = grpc.aio.insecure_channel(running.address, channel_options)
             stack.push_async_callback(channel.close)
-            yield Service(running, channel, v1.CostServiceStub(channel), sim, Ledger(client), log)
+            stub, admin = v1.CostServiceStub(channel), v1.AdminServiceStub(channel)
+            yield Service(running, channel, stub, admin, sim, Ledger(client), log)
 
     async with AsyncExitStack() as stack:  # what outlives a service, so that it can be seen to stop
         yield run
@@ -249,11 +259,10 @@ def _refusal(error: grpc.aio.AioRpcError) -> Refusal:
 
 
 def _details(status: Status) -> dict[str, Any]:
-    info, bad, failed, resource, retry = (
-        kind() for kind in (ErrorInfo, BadRequest, PreconditionFailure, ResourceInfo, RetryInfo)
-    )
+    kinds = (ErrorInfo, BadRequest, PreconditionFailure, ResourceInfo, RetryInfo, QuotaFailure)
+    info, bad, failed, resource, retry, quota = (kind() for kind in kinds)
     for detail in status.details:
-        assert any(detail.Unpack(into) for into in (info, bad, failed, resource, retry))
+        assert any(detail.Unpack(into) for into in (info, bad, failed, resource, retry, quota))
     has_retry = any(detail.Is(RetryInfo.DESCRIPTOR) for detail in status.details)
     return {
         "reason": info.reason,
@@ -261,6 +270,7 @@ def _details(status: Status) -> dict[str, Any]:
         "metadata": dict(info.metadata),
         "violations": {v.field: v.description for v in bad.field_violations},
         "models": {v.subject: v.description for v in failed.violations},
+        "quotas": {v.subject: v.description for v in quota.violations},
         "resource": resource.resource_name,
         "retry_s": retry.retry_delay.ToTimedelta().total_seconds() if has_retry else None,
     }

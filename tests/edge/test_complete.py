@@ -215,4 +215,4 @@ async def test_200_calls_at_once_are_200_entries(service):
     totals = (await service.report()).totals
     assert totals.call_count == 200
     assert totals.bill.cost_nano_usd == sum(service.bill().values())
-    assert len(service.running.in_flight) == 0
+    assert len(service.running.parts.in_flight) == 0

@@ -93,7 +93,7 @@ async def test_a_deadline_that_passes_is_logged_as_expired(service, rpc):
     assert line["code"] == "DEADLINE_EXCEEDED"
     assert line["outcome"] in {"expired", "error"}  # the provider's time ends with the caller's
     assert line["ms"] < 1000
-    while len(service.running.in_flight):  # noqa: ASYNC110 - the set has no event
+    while len(service.running.parts.in_flight):  # noqa: ASYNC110 - the set has no event
         await asyncio.sleep(0.002)
     assert (await service.line("attempt_unsettled"))["failure"] == "timed_out"
 
@@ -113,7 +113,7 @@ async def test_leaving_the_service_waits_for_what_runs(serve):
         service.sim.settings.token_s = 0.001
         call = asyncio.ensure_future(service.complete(task="faq"))
         await provider_works(service)
-        assert len(service.running.in_flight) == 1
+        assert len(service.running.parts.in_flight) == 1
     answer = await call
     [entry] = await service.entries()
     assert entry.cost_nano_usd == answer.bill.cost_nano_usd

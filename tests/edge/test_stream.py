@@ -169,3 +169,16 @@ async def test_a_caller_who_leaves_with_much_unread_is_no_defect(serve, writer):
         assert (line["code"], line["outcome"]) == ("CANCELLED", "cancelled")
         assert not service.lines("defect")
         assert (await service.booked())[0].usage.output_tokens == 99
+
+
+async def test_a_stream_that_nobody_reads_is_booked_within_its_time(serve, writer):
+    """Half of its time a caller may leave it unread; then the rest is read to the bill without it."""
+    _, url = writer
+    async with serve(upstream_url=url) as service:
+        options = (("grpc.http2.bdp_probe", 0), ("grpc.max_receive_message_length", -1))
+        async with grpc.aio.insecure_channel(service.running.address, options) as channel:
+            request = v1.StreamCompleteRequest(request=service.request())
+            call = v1.CostServiceStub(channel).StreamComplete(request, timeout=4)
+            assert (await call.read()).WhichOneof("event") == "started"
+            [entry] = await service.booked()
+            assert entry.usage.output_tokens == 99

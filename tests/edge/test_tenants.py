@@ -87,6 +87,7 @@ async def test_reflection_lists_the_services(service):
     [answer] = [answer async for answer in call]
     assert {found.name for found in answer.list_services_response.service} == {
         "costsvc.v1.CostService",
+        "costsvc.v1.AdminService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }

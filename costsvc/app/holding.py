@@ -1,0 +1,226 @@
+"""Holding money for an attempt before it is made, and ending the hold when its outcome is known.
+
+Budgets are enforced by the store, in one step for all that apply. This process only knows their definitions,
+and learns from the store when they have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from costsvc.app.alerts import Alerts
+from costsvc.app.attempt import Attempt
+from costsvc.app.plan import Planner
+from costsvc.core.budget import Application, Definitions, Mode, applying, define
+from costsvc.core.errors import ProviderError, StoreUnavailable
+from costsvc.core.holds import Hold, check_bounded, refusal
+from costsvc.core.opening import Opening
+from costsvc.core.prospect import hold_for
+from costsvc.core.request import Tier
+from costsvc.metrics import Metrics
+from costsvc.ports import Clock
+from costsvc.store.budgets import BudgetBook
+from costsvc.store.charges import charge_of
+from costsvc.store.hold_call import Held, Refused, Stale, Unseeded
+from costsvc.store.holds import Holds
+from costsvc.store.ledger import Ledger
+
+TEND_EVERY_S = 2.0
+"""How often the lease is renewed and orphans are looked for; a lease lasts five times as long."""
+
+LATEST = timedelta(seconds=1)
+"""How long after it was asked for a hold may still be made; a clock that is off by more refuses holds."""
+
+_ROUNDS = 4  # definitions that change, and balances to seed, while one hold is made
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """What an attempt holds. `cap_tier` is the tier that full soft budgets cap calls at, None without one."""
+
+    opening: Opening
+    hold: Hold
+    charges: tuple[str, ...]
+    cap_tier: Tier | None
+
+
+class Holding:
+    """Holds of this process. `keep_tending` runs beside it, in a task of its own."""
+
+    def __init__(
+        self,
+        *,
+        book: BudgetBook,
+        holds: Holds,
+        ledger: Ledger,
+        planner: Planner,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._book = book
+        self._holds = holds
+        self._ledger = ledger
+        self._planner = planner
+        self._alerts = Alerts(metrics)
+        self._metrics = metrics
+        self._clock = clock
+        self._version = -1
+        self._definitions: Definitions = define(())
+        self._unended: dict[str, tuple[Reserved, bool, str]] = {}
+
+    async def hold(self, attempt: Attempt) -> Reserved:
+        """Hold what an attempt may cost on every budget that applies, or on none.
+
+        While the store is away, calls that no hard budget applies to are made without a hold.
+
+        Raises:
+            BudgetExceeded, BudgetUnbounded, TooManyBudgets: nothing is held, nothing was spent.
+            StoreUnavailable: a hard budget applies, and the store cannot be asked.
+        """
+        prospect = self._planner.foresee(attempt.plan, attempt.tenant)
+        hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
+        applications = self._applying(attempt)
+        try:
+            for _ in range(_ROUNDS):
+                applications = self._applying(attempt)
+                check_bounded(hold, applications)
+                held = await self._hold(attempt, applications, hold)
+                if held is not None:
+                    return _reserved(attempt, applications, hold, held)
+        except StoreUnavailable:
+            if any(each.budget.mode is Mode.HARD for each in applications):
+                raise
+            return _reserved(attempt, applications, hold, Held())
+        raise StoreUnavailable("budgets change faster than a hold can be made")
+
+    async def load(self) -> None:
+        """Learn the definitions; without them no call may be made.
+
+        Raises:
+            StoreUnavailable: the store cannot be asked.
+        """
+        self._version, self._definitions = await self._book.load()
+
+    async def release(self, reserved: Reserved) -> None:
+        """Free the hold of an attempt that is not made after all."""
+        await self._end(reserved, may_have_spent=False, reason="not_made")
+
+    @asynccontextmanager
+    async def ending(self, reserved: Reserved) -> AsyncIterator[None]:
+        """End the hold where what is inside fails; settling, which is inside, ends it otherwise.
+
+        It is freed, or at risk where the attempt may have been billed; also after a defect of ours.
+        """
+        try:
+            yield
+        except ProviderError as error:
+            await self._end(reserved, may_have_spent=error.may_have_spent, reason=error.failure.value)
+            raise
+        except BaseException:
+            await self._end(reserved, may_have_spent=True, reason="defect")
+            raise
+
+    async def keep_tending(self) -> None:
+        """Renew the lease, end what could not be ended, and take over from processes that are gone."""
+        while True:
+            with suppress(StoreUnavailable):  # the settlement logs when the store goes and comes
+                await self._tend(self._clock.now())
+            await asyncio.sleep(TEND_EVERY_S)
+
+    async def _tend(self, now: datetime) -> None:
+        await self._holds.renew(now)
+        for attempt_id, (reserved, may_have_spent, reason) in list(self._unended.items()):
+            await self._end_now(reserved, may_have_spent=may_have_spent, reason=reason)
+            self._unended.pop(attempt_id, None)
+        if await self._book.version() != self._version:
+            await self.load()
+        swept = await self._holds.sweep(now)
+        if swept:
+            log.warning("orphans_at_risk", count=swept)
+
+    async def _hold(self, attempt: Attempt, applications: list[Application], hold: Hold) -> Held | None:
+        """Try once; None where something had to be put right first."""
+        now = self._clock.now()
+        answer = await self._holds.hold(
+            _opening(attempt), applications, hold, version=self._version, now=now, not_after=now + LATEST
+        )
+        match answer:
+            case Held():
+                self._alerts.crossed(answer.crossed)
+                return answer
+            case Refused():
+                self._alerts.crossed(answer.crossed)
+                self._metrics.budget_refused()
+                raise refusal(applications[answer.index], answer.balance, hold)
+            case Stale():
+                await self.load()
+            case Unseeded():
+                for index in answer.indexes:
+                    application = applications[index]
+                    await self._holds.seed(application, await self._ledger.spent(application, now))
+        return None
+
+    def _applying(self, attempt: Attempt) -> list[Application]:
+        request, model = attempt.plan.request, attempt.plan.decision.model
+        return applying(
+            self._definitions,
+            tenant=attempt.tenant,
+            labels=request.labels,
+            model=model.id,
+            at=attempt.started_at,
+        )
+
+    async def _end(self, reserved: Reserved, *, may_have_spent: bool, reason: str) -> None:
+        """End a hold now, or as soon as the store is back."""
+        try:
+            await self._end_now(reserved, may_have_spent=may_have_spent, reason=reason)
+        except StoreUnavailable:
+            self._unended[reserved.opening.attempt_id] = (reserved, may_have_spent, reason)
+
+    async def _end_now(self, reserved: Reserved, *, may_have_spent: bool, reason: str) -> None:
+        opening = reserved.opening
+        if may_have_spent:
+            await self._holds.lose(
+                opening.attempt_id,
+                opening.started_at,
+                reason=reason,
+                unheld=(opening, reserved.hold, reserved.charges),
+            )
+        else:
+            await self._holds.release(opening.attempt_id, opening.started_at)
+
+
+def _reserved(attempt: Attempt, applications: list[Application], hold: Hold, held: Held) -> Reserved:
+    caps = [each.budget.cap_tier for each in applications if each.budget.id in held.soft_full]
+    return Reserved(
+        opening=_opening(attempt),
+        hold=hold,
+        charges=tuple(charge_of(each) for each in applications),
+        cap_tier=min((cap for cap in caps if cap is not None), default=None),
+    )
+
+
+def _opening(attempt: Attempt) -> Opening:
+    request, decision = attempt.plan.request, attempt.plan.decision
+    return Opening(
+        attempt_id=attempt.attempt_id,
+        response_id=attempt.response_id,
+        request_id=request.request_id,
+        tenant=attempt.tenant,
+        labels=request.labels,
+        task=request.task,
+        conversation_id=request.conversation_id,
+        requested_model=request.model or "auto",
+        model=decision.model.id,
+        baseline_model=decision.baseline.id,
+        tier=decision.tier.label if decision.tier else "",
+        started_at=attempt.started_at,
+    )

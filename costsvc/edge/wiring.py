@@ -1,0 +1,115 @@
+"""Puts the use cases together: which part gets which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from costsvc.app.admin import Administration
+from costsvc.app.complete import Completions
+from costsvc.app.estimate import Estimator
+from costsvc.app.holding import Holding
+from costsvc.app.ids import new_id
+from costsvc.app.in_flight import InFlight
+from costsvc.app.observations import Observations
+from costsvc.app.plan import Planner
+from costsvc.app.record import Recorder
+from costsvc.app.report import Reporter
+from costsvc.app.settle import Settlement
+from costsvc.core.catalog import Catalog
+from costsvc.core.policy import Policy
+from costsvc.edge.admin_servicer import AdminServicer
+from costsvc.edge.admission import Admission
+from costsvc.edge.calls import Calls
+from costsvc.edge.health import Health
+from costsvc.edge.servicer import CostServicer
+from costsvc.metrics import Metrics
+from costsvc.ports import SystemClock, Upstream
+from costsvc.settings import Settings
+from costsvc.store.budgets import BudgetBook
+from costsvc.store.holds import Holds
+from costsvc.store.journal import Journal
+from costsvc.store.ledger import Ledger
+from costsvc.store.risks import Risks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What runs: the servicer with its use cases, and what works beside them."""
+
+    calls: Calls
+    servicer: CostServicer
+    admin: AdminServicer
+    in_flight: InFlight
+    settlement: Settlement
+    holding: Holding
+    health: Health
+
+
+def wire(
+    settings: Settings,
+    *,
+    catalog: Catalog,
+    policy: Policy,
+    client: Redis,
+    journal: Journal,
+    upstream: Upstream,
+    metrics: Metrics,
+) -> Parts:
+    """Return the parts of a service, on its store, its journal and its provider."""
+    clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
+    planner = Planner(catalog, policy, Observations())
+    settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock)
+    book, holds = BudgetBook(client), Holds(client, owner=new_id())
+    holding = _holding(client, ledger, planner, metrics)
+    completions = Completions(
+        planner=planner,
+        upstream=upstream,
+        settlement=settlement,
+        in_flight=in_flight,
+        holding=holding,
+        metrics=metrics,
+        clock=clock,
+        new_id=new_id,
+        max_call_s=settings.max_call_s,
+    )
+    calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
+    servicer = CostServicer(
+        calls=calls,
+        planner=planner,
+        completions=completions,
+        estimator=Estimator(planner),
+        recorder=Recorder(planner, ledger, metrics, clock),
+        reporter=Reporter(ledger, policy.report_labels),
+        clock=clock,
+    )
+    administration = Administration(
+        catalog=catalog,
+        budgets=book,
+        holds=holds,
+        risks=Risks(client),
+        label_keys=policy.report_labels,
+        metrics=metrics,
+        clock=clock,
+    )
+    return Parts(
+        calls=calls,
+        servicer=servicer,
+        admin=AdminServicer(calls, administration),
+        in_flight=in_flight,
+        settlement=settlement,
+        holding=holding,
+        health=Health(ledger, journal, metrics),
+    )
+
+
+def _holding(client: Redis, ledger: Ledger, planner: Planner, metrics: Metrics) -> Holding:
+    return Holding(
+        book=BudgetBook(client),
+        holds=Holds(client, owner=new_id()),
+        ledger=ledger,
+        planner=planner,
+        metrics=metrics,
+        clock=SystemClock(),
+    )
