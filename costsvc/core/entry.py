@@ -33,7 +33,8 @@ MEASURES = (
 class Entry:
     """One settled attempt, immutable. A correction is another entry with the signed difference.
 
-    `charges` name the budgets' balances that it counts against, for when the store no longer knows its hold.
+    `charges` name the budgets' balances that it counts against: budgets may have been defined since its hold,
+    and the store may no longer know the hold.
     """
 
     entry_id: str

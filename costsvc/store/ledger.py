@@ -93,7 +93,7 @@ class Ledger:
         """Append the entry and add it to its rollups and budgets, unless its attempt is settled already.
 
         It ends the hold or the risk of its attempt, where the store knows one; the cost counts in the
-        balances that were held, else in those that the entry names.
+        balances that were held and in those that the entry names, once each.
 
         With `once_per`, a request id, also unless that request of the tenant was recorded on the day
         of the settlement, the `REMEMBERED_DAYS` before it, or the day after. Repeating it is

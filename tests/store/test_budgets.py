@@ -174,6 +174,27 @@ async def test_a_budget_that_counts_something_else_starts_from_the_ledger(bench:
     assert await bench.balance() == Balance(spent_nano_usd=125, sum_q_nano_usd=2, sum_w_nano_usd=2)
 
 
+@pytest.mark.parametrize("is_seeded_first", [True, False])
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_a_call_under_way_when_a_budget_is_defined_counts_once(bench, is_seeded_first, is_lost):
+    """Its entry names the budgets of its settlement: either the first balance has it, or it is added."""
+    await bench.define(budget("old"))
+    running = opening("running")
+    await bench.hold(running, amounts(10))
+    if is_lost:
+        await bench.holds.lose("running", AT, reason="cut")
+    await bench.define(budget("new"), created_at=AT)
+    if is_seeded_first:
+        await bench.hold(opening("other"), amounts(1))
+    charges = tuple(charge_of(each) for each in bench.applications(running))
+    assert len(charges) == 2
+    await bench.ledger.settle(entry(running, 7, charges=charges), label_keys=())
+    await bench.hold(opening("other"), amounts(1))
+    for budget_id in ("old", "new"):
+        balance = await bench.balance(budget_id)
+        assert balance == Balance(spent_nano_usd=7, sum_q_nano_usd=1, sum_w_nano_usd=1)
+
+
 @pytest.mark.parametrize("window", [Calendar(Unit.DAY), Rolling(HOUR)])
 async def test_sweeping_removes_old_windows_only(
     bench: Bench, store: Redis, window: Calendar | Rolling

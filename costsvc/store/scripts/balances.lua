@@ -135,8 +135,7 @@ local function end_hold(prefix, holds_prefix, day, attempt, record, at_risk, spe
 end
 
 -- Ends a risk: frees its upper bound, adds what was spent. `risks`: the hash, the index and the sums.
-local function end_risk(prefix, risks, attempt, text, spent, crossed)
-  local record = lines_of(text)
+local function end_risk(prefix, risks, attempt, record, spent, crossed)
   local tenant, upper = record[3], negated(record[5])
   for i = 8, #record do
     change(prefix, record[i], nil, nil, upper, spent, crossed)

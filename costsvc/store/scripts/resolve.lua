@@ -16,7 +16,7 @@ local risk = redis.call('HGET', KEYS[3], ARGV[1])
 if not risk then
   return 0
 end
-end_risk(KEYS[2], { KEYS[3], KEYS[4], KEYS[5] }, ARGV[1], risk, nil, nil)
+end_risk(KEYS[2], { KEYS[3], KEYS[4], KEYS[5] }, ARGV[1], lines_of(risk), nil, nil)
 redis.call('HSET', KEYS[1], ARGV[1], 'n')
 redis.call('SADD', KEYS[6], ARGV[2])
 return 1

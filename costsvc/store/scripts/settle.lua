@@ -19,7 +19,7 @@
 -- ARGV[10] the most distinct values a capped dimension may have in a day
 -- ARGV[11] how many of the fields below are not capped
 -- ARGV[12] cost   ARGV[13] how many charges follow
--- ARGV[14...] charges: what to count the cost against where the attempt has no record; then fields, dimension=value
+-- ARGV[14...] charges: what the cost counts against, with those that were held; then fields, dimension=value
 --
 -- Returns for a duplicate the place of the first: "<hour>:<index>:<entry id>"; for a new entry nil, or
 -- charge, permille, ...: the thresholds of budgets that it reaches.
@@ -36,19 +36,30 @@ if place then
   return place
 end
 
-local crossed, cost = {}, ARGV[12]
+local crossed, counted, cost = {}, {}, ARGV[12]
 local charges = tonumber(ARGV[13])
 if record and string.sub(record, 1, 2) == 'h\n' then
-  end_hold(KEYS[8], KEYS[9], ARGV[7], ARGV[1], lines_of(record), nil, cost, crossed)
+  local held = lines_of(record)
+  end_hold(KEYS[8], KEYS[9], ARGV[7], ARGV[1], held, nil, cost, crossed)
+  for i = 7, #held do
+    counted[held[i]] = true
+  end
 else
   local risk = redis.call('HGET', KEYS[10], ARGV[1])
   if risk then
-    end_risk(KEYS[8], { KEYS[10], KEYS[11], KEYS[12] }, ARGV[1], risk, cost, crossed)
-  else
-    for i = 14, 13 + charges do
-      create(KEYS[8], KEYS[14], KEYS[13], ARGV[i])
-      change(KEYS[8], ARGV[i], nil, nil, nil, cost, crossed)
+    local lost = lines_of(risk)
+    end_risk(KEYS[8], { KEYS[10], KEYS[11], KEYS[12] }, ARGV[1], lost, cost, crossed)
+    for i = 8, #lost do
+      counted[lost[i]] = true
     end
+  end
+end
+-- What was not held: a budget that was defined after the attempt began, or every one where the store lost the
+-- record. A balance that is still to be seeded gets the ledger's sum instead, with this entry in it.
+for i = 14, 13 + charges do
+  if not counted[ARGV[i]] then
+    create(KEYS[8], KEYS[14], KEYS[13], ARGV[i])
+    change(KEYS[8], ARGV[i], nil, nil, nil, cost, crossed)
   end
 end
 
