@@ -22,6 +22,7 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from costsvc.v1.admin_service_pb2_grpc import AdminServiceStub
 from costsvc.v1.cost_service_pb2_grpc import CostServiceStub
 from costsvc.v1.error_reason_pb2 import ERROR_REASON_UNSPECIFIED, ErrorReason
 
@@ -81,6 +82,13 @@ class Client:
         self.BatchEstimate = self._with_defaults(stub.BatchEstimate, timeout_s=10)
         self.Record = self._with_defaults(stub.Record, timeout_s=5)
         self.Report = self._with_defaults(stub.Report, timeout_s=10)
+        admin = AdminServiceStub(self._channel)
+        self.SetBudget = self._with_defaults(admin.SetBudget, timeout_s=5)
+        self.GetBudget = self._with_defaults(admin.GetBudget, timeout_s=5)
+        self.ListBudgets = self._with_defaults(admin.ListBudgets, timeout_s=5)
+        self.DeleteBudget = self._with_defaults(admin.DeleteBudget, timeout_s=5)
+        self.ListAtRisk = self._with_defaults(admin.ListAtRisk, timeout_s=5)
+        self.ResolveAtRisk = self._with_defaults(admin.ResolveAtRisk, timeout_s=5)
 
     def _with_defaults(self, call: C, *, timeout_s: float) -> C:
         def invoke(

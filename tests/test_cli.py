@@ -24,7 +24,14 @@ from costsvc.settings import OPTIONS
 
 GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = Path(sys.executable).parent / "costsvc"
-COMMANDS = ("serve", "provider-sim", "complete", "route", "estimate", "report", "check-config")
+COMMANDS = (
+    *("serve", "provider-sim", "complete", "route", "estimate", "report", "budget", "at-risk"),
+    "check-config",
+)
+SUBCOMMANDS = (
+    *("budget set", "budget get", "budget list", "budget delete"),
+    *("at-risk list", "at-risk resolve"),
+)
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
 READY_S = 30
 
@@ -98,12 +105,12 @@ def _sentence(result: subprocess.CompletedProcess[str], code: int) -> str:
     return said[0]
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS, *SUBCOMMANDS])
 def test_help_is_as_agreed(command: str) -> None:
     """A change of the command line shows as a change of a file; UPDATE_GOLDEN=1 writes them."""
     result = CliRunner().invoke(costsvc, [*command.split(), "--help"], prog_name="costsvc", terminal_width=80)
     assert result.exit_code == 0
-    golden = GOLDEN / f"{command or 'costsvc'}.txt"
+    golden = GOLDEN / f"{command.replace(' ', '_') or 'costsvc'}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(result.output)
     assert result.output == golden.read_text()
@@ -392,6 +399,95 @@ def test_report_takes_dates_and_spans(target: tuple[str, str]) -> None:
     assert program("report", "--since", "yesterday", *target).returncode == 2
     assert program("report", "--since", "0001-01-01T00:00+05:00", *target).returncode == 2
     assert program("report", "--by", "label:", *target).returncode == 2
+
+
+def test_a_budget_is_set_shown_listed_and_deleted(target: tuple[str, str]) -> None:
+    """As it was written, with money exact; what it refuses is one sentence with every number."""
+    args = ("--limit", "$1,000.50", "--scope", "tenant=cli", "--per", "day", "--zone", "Europe/Berlin")
+    row = r"^cli-day +tenant=cli +day in Europe/Berlin +refuse, overshoot 5 % +\$1,000\.50$"
+    assert re.search(row, program("budget", "set", "cli-day", *args, *target).stdout, re.MULTILINE)
+    assert re.search(row, program("budget", "list", *target).stdout, re.MULTILINE)
+    answer = program("complete", "hi", "--json", "--tenant", "cli", *target)
+    spent = format_usd(int(json.loads(answer.stdout)["bill"]["cost_nano_usd"]))
+    shown = program("budget", "get", "cli-day", *target).stdout
+    assert re.search(row, shown, re.MULTILINE)
+    assert re.search(rf"^cli .*  {re.escape(spent)}  ", shown, re.MULTILINE)
+    program(
+        "budget", "set", "cli-day", "--limit", "0.000000001", "--scope", "tenant=cli", "--strict", *target
+    )
+    refused = _sentence(program("complete", "hi", "--tenant", "cli", *target), 1)
+    assert refused.startswith("costsvc: BUDGET_EXCEEDED: budget cli-day (tenant=cli): ")
+    assert "budget cli-day is deleted" in program("budget", "delete", "cli-day", *target).stdout
+    gone = _sentence(program("budget", "get", "cli-day", *target), 1)
+    assert gone == "costsvc: UNKNOWN_BUDGET: there is no budget 'cli-day'"
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (("--per", "week"), "everything  week in UTC  refuse, overshoot 5 %"),
+        (("--rolling", "36h", "--overshoot", "0.5%"), "everything  last 36h  refuse, overshoot 0.5 %"),
+        (("--rolling", "90m", "--scope", "each-tenant"), "each-tenant  last 90m  refuse, overshoot 5 %"),
+        (("--strict", "--scope", "label:team=a=b"), "label:team=a=b  month in UTC  refuse, strictly"),
+        (("--mode", "shadow", "--scope", "each-label=team"), "each-label=team  month in UTC  only count"),
+        (("--mode", "soft", "--cap-tier", "simple"), "everything  month in UTC  alert, cap at simple"),
+        (("--mode", "soft", "--alert", "80%", "--alert", "50"), "everything  month in UTC  alert"),
+        (
+            ("--mode", "shadow", "--scope", "model=claude-opus-5-5"),
+            "model=claude-opus-5-5  month in UTC  only count",
+        ),
+    ],
+)
+def test_scopes_and_windows_are_shown_as_they_are_written(
+    target: tuple[str, str], args: tuple[str, ...], shown: str
+) -> None:
+    """What `set` takes, `list` prints."""
+    result = program("budget", "set", "cli-form", "--limit", "9000000", *args, *target)
+    assert re.sub(" {2,}", "  ", result.stdout.splitlines()[1]) == f"cli-form  {shown}  $9,000,000.00"
+    assert program("budget", "delete", "cli-form", *target).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--limit", "much"),
+        ("--limit", "-1"),
+        ("--limit", "0.0000000001"),
+        ("--limit", "1e30"),
+        ("--limit", "nan"),
+        ("--limit", "1", "--scope", "tenant"),
+        ("--limit", "1", "--scope", "everything=x"),
+        ("--limit", "1", "--scope", "label:team"),
+        ("--limit", "1", "--rolling", "1w"),
+        ("--limit", "1", "--rolling", "1h", "--per", "day"),
+        ("--limit", "1", "--overshoot", "0.05%"),
+        ("--limit", "1", "--alert", "1001%"),
+    ],
+)
+def test_a_budget_that_is_not_clear_is_a_usage_error(args: tuple[str, ...]) -> None:
+    """Before anything is sent."""
+    result = CliRunner().invoke(costsvc, ["budget", "set", "b", *args])
+    assert result.exit_code == 2
+    assert "Usage: costsvc budget set" in result.output
+
+
+def test_what_is_wrong_with_a_budget_is_one_sentence(target: tuple[str, str]) -> None:
+    """The service's rules, by field."""
+    said = _sentence(program("budget", "set", "b", "--limit", "1", "--zone", "Mars/Phobos", *target), 1)
+    assert said.startswith("costsvc: INVALID_FIELD: budget.window.calendar.zone: ")
+
+
+def test_what_is_at_risk_is_listed_and_resolved(target: tuple[str, str], tmp_path: Path) -> None:
+    """Nothing is at risk where nothing broke; an attempt that is not cannot be resolved."""
+    assert program("at-risk", "list", *target).stdout.splitlines()[-1].split() == ["total", "$0.00", "$0.00"]
+    assert json.loads(program("at-risk", "list", "--json", *target).stdout)["attempts"] == []
+    usage = tmp_path / "usage.json"
+    usage.write_text('{"input_tokens": 1, "output_tokens": 1}')
+    for how in (("--not-spent",), ("--model", "claude-haiku-5-5", "--usage-json", str(usage))):
+        said = _sentence(program("at-risk", "resolve", "no.1", *how, *target), 1)
+        assert said.startswith("costsvc: NOT_AT_RISK: ")
+    assert CliRunner().invoke(costsvc, ["at-risk", "resolve", "no.1", "--model", "x"]).exit_code == 2
+    assert CliRunner().invoke(costsvc, ["at-risk", "resolve", "no.1"]).exit_code == 2
 
 
 @pytest.mark.parametrize(

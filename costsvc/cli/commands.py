@@ -13,6 +13,8 @@ _COMMANDS = {
     "route": ("route", "Ask which model should answer, and why."),
     "estimate": ("estimate", "Ask what an answer would cost."),
     "report": ("report", "Show spend and savings."),
+    "budget": ("budget", "Set what may be spent, and see what is."),
+    "at-risk": ("at_risk", "See what calls of unknown outcome may have cost, and settle it."),
     "check-config": ("check_config", "Check catalogue and policy, and print what is in force."),
 }
 

@@ -27,17 +27,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the response as JSON.")
+_TARGET = click.option("--target", default=DEFAULT_TARGET, show_default=True, help="Where the service is.")
+
+
 def service_options(command: F) -> F:
     """Add --target, --tenant and --json."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the response as JSON."),
-        click.option(
-            "--tenant", default="default", show_default=True, callback=_check_tenant, help="Who pays."
-        ),
-        click.option("--target", default=DEFAULT_TARGET, show_default=True, help="Where the service is."),
-    ):
-        command = option(command)
-    return command
+    tenant = click.option(
+        "--tenant", default="default", show_default=True, callback=_check_tenant, help="Who pays."
+    )
+    return _TARGET(tenant(_JSON(command)))
+
+
+def operator_options(command: F) -> F:
+    """Add --target and --json, for what concerns no tenant in particular."""
+    return _TARGET(_JSON(command))
 
 
 def request_options(command: F) -> F:
@@ -75,7 +79,7 @@ def build_request(
     """Return the request that the options describe; its rules are the service's to check."""
     if (text is None) == (messages_json is None):
         raise click.UsageError("give either TEXT or --messages-json")
-    body = b"" if messages_json is None else _read(messages_json)
+    body = b"" if messages_json is None else read_bytes(messages_json)
     try:
         return Request(
             messages=[] if text is None else [Message(text=text)],
@@ -88,6 +92,11 @@ def build_request(
         )
     except UnicodeEncodeError as error:
         raise click.UsageError("what is given is not UTF-8") from error
+
+
+def administer(target: str, use: Callable[[Client], Awaitable[T]]) -> T:
+    """Run something of the operator's, as `call` does."""
+    return call(target, "default", use)
 
 
 def call(target: str, tenant: str, use: Callable[[Client], Awaitable[T]]) -> T:
@@ -152,7 +161,8 @@ def _label(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return a file, or what comes by standard input for -."""
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
