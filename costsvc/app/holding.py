@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -36,6 +36,9 @@ TEND_EVERY_S = 2.0
 
 LATEST = timedelta(seconds=1)
 """How long after it was asked for a hold may still be made; a clock that is off by more refuses holds."""
+
+CLEAR_EVERY = timedelta(hours=1)
+KEPT_DAYS = 9  # attempts and recorded requests are remembered for 7 days, and a day begins anywhere
 
 _ROUNDS = 4  # definitions that change, and balances to seed, while one hold is made
 
@@ -74,6 +77,7 @@ class Holding:
         self._clock = clock
         self._version = -1
         self._definitions: Definitions = define(())
+        self._cleared_at = datetime.min.replace(tzinfo=UTC)
         self._unended: dict[str, tuple[Reserved, bool, str]] = {}
 
     async def hold(self, attempt: Attempt) -> Reserved:
@@ -142,9 +146,18 @@ class Holding:
             self._unended.pop(attempt_id, None)
         if await self._book.version() != self._version:
             await self.load()
+        if now - self._cleared_at > CLEAR_EVERY:
+            self._cleared_at = now
+            await self._clear(now)
         swept = await self._holds.sweep(now)
         if swept:
             log.warning("orphans_at_risk", count=swept)
+
+    async def _clear(self, now: datetime) -> None:
+        """Remove what no attempt can meet any more: money keys have no time to live of their own."""
+        before = now - timedelta(days=KEPT_DAYS)
+        await self._ledger.forget_attempts(before.date())
+        await self._book.sweep_windows(before)
 
     async def _hold(self, attempt: Attempt, applications: list[Application], hold: Hold) -> Held | None:
         """Try once; None where something had to be put right first."""

@@ -6,6 +6,7 @@ CostsvcError
 ├── NoModelFits           every candidate is ruled out, each with its reason
 ├── Overloaded            this process takes no more calls at the moment
 ├── DeadlineTooShort      the caller's deadline has passed, or leaves no time to answer
+├── StreamUnread          the caller did not read its stream in time; it is paid all the same
 ├── AlreadyRecorded       this request_id has its entry already
 ├── StoreUnavailable      the store did not answer in time
 ├── JournalFailed         this process's journal cannot be written

@@ -37,7 +37,7 @@ ODD_ZONES = (
     "UTC",
 )
 units = st.sampled_from(Unit)
-zones = st.sampled_from(ODD_ZONES) | st.sampled_from(sorted(available_timezones()))
+zones = st.sampled_from(ODD_ZONES) | st.sampled_from(sorted(available_timezones() - {"localtime"}))
 instants = st.integers(10**13, 4 * 10**15).map(lambda us: EPOCH + timedelta(microseconds=us))
 
 
