@@ -214,7 +214,7 @@ async def test_a_killed_store_gets_its_last_moments_back(site):
         await server.complete(5)
         await until(site.agrees)
         assert len(site.bill()) == 40
-        assert server.events("store_changed")
+        await until(lambda: has(bool(server.events("store_changed"))))  # lines are written together
 
 
 async def test_a_fail_over_that_lacks_the_tail_is_made_good(site):
