@@ -91,7 +91,7 @@ class Holding:
         """
         prospect = self._planner.foresee(attempt.plan, attempt.tenant)
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
-        applications = self._applying(attempt)
+        applications: list[Application] = []
         try:
             for _ in range(_ROUNDS):
                 applications = self._applying(attempt)

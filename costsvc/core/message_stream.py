@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from costsvc.core.json_text import parse_answer
+from costsvc.core.usage import overlay_usage
 
 _INPUT_PIECES = "partial_json"
 
@@ -82,7 +83,7 @@ class MessageAssembler:
 
     def _amend(self, data: Mapping[str, Any]) -> str:
         """Lay the final words over the first ones: stop reason and the like, and the cumulative usage."""
-        _overlay(self._usage, _mapping(data.get("usage")))
+        self._usage = overlay_usage(self._usage, _mapping(data.get("usage")))
         if self._message:
             rest = {key: value for key, value in data.items() if key not in {"type", "delta", "usage"}}
             _overlay(self._message, {**_mapping(data.get("delta")), **rest})

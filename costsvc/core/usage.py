@@ -112,16 +112,20 @@ def overlay_usage(start: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[st
     Deltas carry no split by cache lifetime, service tier, geography or speed: those stay as they started. A
     count that is 0 in the delta replaces, one that is null or absent does not.
     """
-    merged = dict(start) | {name: value for name, value in delta.items() if value is not None}
-    if delta.get("cache_creation_input_tokens") is not None and delta.get("cache_creation") is None:
-        merged["cache_creation"] = _refitted(_table(start, "cache_creation"), delta)
+    merged = dict(start)
+    merged |= {name: value for name, value in delta.items() if value is not None or name not in merged}
+    split, total_tokens = start.get("cache_creation"), delta.get("cache_creation_input_tokens")
+    if isinstance(split, Mapping) and type(total_tokens) is int and delta.get("cache_creation") is None:
+        merged["cache_creation"] = _refitted(split, total_tokens)
     return merged
 
 
-def _refitted(split: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[str, int]:
+def _refitted(split: Mapping[str, Any], total_tokens: int) -> Mapping[str, Any]:
     """Fit the split of an earlier count to a later one, which may be smaller after a compaction."""
-    total_tokens = _count(delta, "cache_creation_input_tokens")
-    return {"ephemeral_1h_input_tokens": min(_count(split, "ephemeral_1h_input_tokens"), total_tokens)}
+    counts = {name: value for name, value in split.items() if type(value) is int}
+    if sum(counts.values()) <= total_tokens:
+        return split
+    return {"ephemeral_1h_input_tokens": min(counts.get("ephemeral_1h_input_tokens", 0), total_tokens)}
 
 
 def _read_iterations(usage: Mapping[str, Any], model: str) -> tuple[tuple[str, Usage], ...]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costsvc.core.message_stream import MessageAssembler
+from costsvc.core.usage import Usage, read_usage
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 scalars = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | texts
@@ -36,6 +37,14 @@ whole = st.fixed_dictionaries(
 )
 blocks = plain_text | cited_text | thinking | tool_use | whole
 
+
+def billable(usage: dict[str, Any]) -> dict[str, Any]:
+    """Make the total of cache writes cover its split, as every answer's does."""
+    split = usage.get("cache_creation", {})
+    total = max(usage["cache_creation_input_tokens"], sum(split.values()))
+    return {**usage, "cache_creation_input_tokens": total}
+
+
 START_ONLY_USAGE = ("cache_creation", "service_tier", "inference_geo", "speed")
 usages = st.fixed_dictionaries(
     {
@@ -57,7 +66,7 @@ usages = st.fixed_dictionaries(
             st.fixed_dictionaries({"type": st.just("message"), "output_tokens": counts}), max_size=2
         ),
     },
-)
+).map(billable)
 messages = st.fixed_dictionaries(
     {
         "id": texts,
@@ -375,3 +384,18 @@ def test_half_a_character_in_tool_input_does_not_make_the_message_unwritable() -
     message = assembler.message()
     assert message["content"][0]["input"] == {"icon": "?"}
     assert json.dumps(message, ensure_ascii=False).encode()
+
+
+def test_a_smaller_count_at_the_end_still_makes_a_bill():
+    """After a compaction fewer tokens may count as written than the stream's start had split."""
+    split = {"ephemeral_5m_input_tokens": 500, "ephemeral_1h_input_tokens": 0}
+    first = {"input_tokens": 9, "output_tokens": 1, "cache_creation_input_tokens": 500}
+    assembler = assembled(
+        start(usage={**first, "cache_creation": split}),
+        {
+            "type": "message_delta",
+            "delta": {},
+            "usage": {"output_tokens": 5, "cache_creation_input_tokens": 0},
+        },
+    )
+    assert read_usage(assembler.usage(), model="m").totals == Usage(input_tokens=9, output_tokens=5)
