@@ -20,6 +20,9 @@ MAX_MEMBERS = 256
 MAX_DIGITS = 1_000
 """Of a whole number; Python itself refuses some thousands, in words about its own settings."""
 
+MAX_BRACKETS = 500_000
+"""`[` anywhere in a text. Nothing else runs while the scanner reads a list; millions of empty ones are an attack."""
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -65,8 +68,11 @@ def parse_object(source: bytes) -> dict[str, Member]:
 
     Raises:
         ValueError: not UTF-8, not one JSON object, a key given twice anywhere, NaN or an infinity, a number
-            of more than `MAX_DIGITS` digits, or text with half of a surrogate pair; the message says which.
+            of more than `MAX_DIGITS` digits, more than `MAX_BRACKETS`, or text with half of a surrogate
+            pair; the message says which.
     """
+    if len(source) > MAX_BRACKETS and source.count(b"[") > MAX_BRACKETS:
+        raise ValueError(f"more than {MAX_BRACKETS} opening brackets")
     try:
         text = source.decode()
     except UnicodeDecodeError as error:
@@ -141,6 +147,11 @@ def _whole_number(digits: str) -> int:
     return int(digits)
 
 
+def _fraction(digits: str) -> float:
+    """Read a number; a step of the interpreter's own, at which other threads get their turn."""
+    return float(digits)
+
+
 def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -154,5 +165,5 @@ def _reject_lone_surrogates(members: Mapping[str, Member]) -> None:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_whole_number, parse_constant=_reject_constant
+    object_pairs_hook=_unique, parse_int=_whole_number, parse_float=_fraction, parse_constant=_reject_constant
 )

@@ -37,13 +37,19 @@ def check_model(
     _tool_choice(body, model)
     _geo_and_speed(body, model, now_s)
     last = body["messages"][-1]
-    if last["role"] == "assistant" and not model.prefill:
+    if last["role"] == "assistant" and not model.prefill and not _is_paused(last):
         raise invalid(
             "This model does not support assistant message prefill. "
             "The conversation must end with a user message."
         )
     if batch:
         _batch(body)
+
+
+def _is_paused(message: dict[str, Any]) -> bool:
+    """Tell a turn that a server tool paused, which is sent back as it came, from a prefill."""
+    content = message["content"]
+    return isinstance(content, list) and bool(content) and content[-1]["type"] != "text"
 
 
 def _sampling(body: dict[str, Any], model: Model, version: str) -> None:

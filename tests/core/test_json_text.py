@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costsvc.core.json_text import (
+    MAX_BRACKETS,
     MAX_DIGITS,
     MAX_MEMBERS,
     Member,
@@ -180,3 +181,11 @@ def test_an_answer_can_always_be_written_again(written: str, value: Any) -> None
     """Half of a surrogate pair becomes a question mark; whole pairs and mere mentions stay."""
     assert parse_answer(written) == value
     assert to_json(parse_answer(written)).encode()
+
+
+def test_too_many_lists_are_refused_before_they_are_read() -> None:
+    """Millions of empty lists would keep everybody else waiting; as many brackets as allowed are read."""
+    allowed = b'{"a":[' + b"[]," * (MAX_BRACKETS - 2) + b"[]]}"
+    assert len(parse_object(allowed)["a"].value) == MAX_BRACKETS - 1
+    with pytest.raises(ValueError, match="more than 500000 opening brackets"):
+        parse_object(allowed.replace(b"[[]", b"[[],[]", 1))

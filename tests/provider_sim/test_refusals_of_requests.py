@@ -11,6 +11,15 @@ from costsvc.provider_sim import RunningSim
 NEWEST = {"anthropic-version": "2026-10-21"}
 TOOL = {"name": "look", "input_schema": {"type": "object"}}
 PREFILL = [{"role": "user", "content": "Go"}, {"role": "assistant", "content": "{"}]
+PAUSED = [
+    {"role": "user", "content": "Go"},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}},
+        ],
+    },
+]
 BUDGET = {"type": "enabled", "budget_tokens": 1024}
 
 
@@ -58,6 +67,7 @@ async def test_broken_requests(ask: Any, sim: RunningSim, fields: dict[str, Any]
         ("claude-haiku-5-5", {"tools": [TOOL], "tool_choice": {"type": "any"}}, 200),
         ("claude-opus-5", {"tools": [TOOL], "tool_choice": {"type": "any"}}, 200),
         ("claude-sonnet-4-6", {"messages": PREFILL}, 400),
+        ("claude-sonnet-4-6", {"messages": PAUSED}, 200),
         ("claude-haiku-4-5", {"messages": PREFILL}, 200),
         ("claude-opus-4-7", {"thinking": BUDGET, "max_tokens": 2000}, 400),
         ("claude-opus-4-6", {"thinking": BUDGET, "max_tokens": 2000}, 200),
