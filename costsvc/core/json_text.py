@@ -21,7 +21,7 @@ MAX_DIGITS = 1_000
 """Of a whole number; Python itself refuses some thousands, in words about its own settings."""
 
 MAX_BRACKETS = 500_000
-"""`[` anywhere in a text. Nothing else runs while the scanner reads a list; millions of empty ones are an attack."""
+"""`[` in a text. Nothing else runs while the scanner reads a list, which millions of them make long."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
