@@ -31,7 +31,9 @@ def files() -> Iterator[Path]:
             for name in folders
             if name != ".git" and (here / name in kept or not any(fnmatch(name, p) for p in ignored))
         ]
-        yield from (here / name for name in names if not any(fnmatch(name, p) for p in ignored))
+        for name in names:  # .git is a file in a tree beside the first one
+            if name != ".git" and not any(fnmatch(name, p) for p in ignored):
+                yield here / name
 
 
 def requirements(lock: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Booking what was spent: durable in the journal first, then in the ledger, once an attempt.
+"""Booking what was spent: written to the journal first, then to the ledger, once an attempt.
 
 A settlement that the store does not take stays in the journal, on the disk, and is booked from there when the
 store is back. So is all that the journal still has when another store answers, or this one after a restart:
@@ -58,11 +58,11 @@ class Settlement:
         self._journal.check()
 
     async def book(self, entry: Entry) -> None:
-        """Book an entry, now or as soon as the store takes it."""
+        """Book an entry, now or as soon as the store takes it; where it is in one of them, it is durable."""
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
         encoded = entry_codec.encode(entry)
         try:
-            ticket = await self._journal.append(entry.attempt_id, encoded)
+            ticket = self._journal.append(entry.attempt_id, encoded)
         except JournalFailed:
             await self._book_unjournaled(entry)
             return
@@ -75,6 +75,8 @@ class Settlement:
             else:
                 self._journal.leave(ticket)
                 self._note_left()
+        if not is_booked:
+            await self._make_durable(ticket, entry)
 
     async def keep_journal(self) -> None:
         """Look after the journal, for as long as the process lives: run this once, in a task of its own."""
@@ -119,6 +121,14 @@ class Settlement:
             return False
         self._alerts.crossed(settled.crossed)
         return True
+
+    async def _make_durable(self, ticket: Ticket, entry: Entry) -> None:
+        """Wait for the disk, which alone has it; where that fails, memory keeps it as well."""
+        try:
+            await self._journal.durable(ticket)
+        except JournalFailed:
+            self._unjournaled.append(entry)
+            self._note_left()
 
     async def _book_unjournaled(self, entry: Entry) -> None:
         """Book an entry of a call that ran when the journal failed; only memory can keep it now."""

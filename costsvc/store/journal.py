@@ -1,8 +1,11 @@
-"""The process's own journal: what was spent, on the disk before the store hears of it.
+"""The process's own journal: what was spent, written before the store hears of it.
 
 Every append ends in a ticket, and every ticket in `ack` (the store has it) or `leave` (book it from here,
-later). An acknowledgement is worth what the store is worth that gave it: when the store turns out to be
-another one (`follow`), all that is kept is booked again.
+later). From `append` on a crash of the process does not lose it; from `durable` on one of the machine does
+not either, which is worth waiting for where the store does not have it.
+
+An acknowledgement is worth what the store is worth that gave it: when the store turns out to be another one
+(`follow`), all that is kept is booked again.
 
 Files go 15 minutes after the store has all of them, because a fail-over may lose the store's last moments.
 When they exceed `max_bytes`, those that the store has go earlier; if that is not enough, or the disk cannot
@@ -43,7 +46,7 @@ class Limits:
 
 
 class Ticket(NamedTuple):
-    """A durable settlement: where it is, and the era of the store in which the ticket was given out."""
+    """A settlement: where it is, and the era of the store in which the ticket was given out."""
 
     segment: Segment
     at: int
@@ -110,18 +113,26 @@ class Journal:
         await self._commits.begin()
 
     async def close(self) -> None:
-        """Write the acknowledgements that are not written yet, and let the directory go."""
+        """Write the acknowledgements that are not written yet, make all durable, and let the directory go."""
         await self._commits.close()
         self._lock.close()
 
-    async def append(self, attempt_id: str, data: bytes) -> Ticket:
-        """Return when the settlement is durable; then `ack` it or `leave` it.
+    def append(self, attempt_id: str, data: bytes) -> Ticket:
+        """Write a settlement; then `ack` it, or `leave` it and wait until it is `durable`.
 
         Raises:
-            JournalFailed: it is not known to be durable.
+            JournalFailed: it is not written.
         """
-        segment, at = await self._commits.settle(encode(Kind.SETTLEMENT, attempt_id.encode(), data))
+        segment, at = self._commits.write(encode(Kind.SETTLEMENT, attempt_id.encode(), data))
         return Ticket(segment, at, self._era)
+
+    async def durable(self, ticket: Ticket) -> None:
+        """Return when the settlement is on the disk.
+
+        Raises:
+            JournalFailed: it is not known to be.
+        """
+        await self._commits.durable(ticket.segment, ticket.at)
 
     def ack(self, ticket: Ticket) -> None:
         """The store has it. This is written with the next settlements: what it loses is booked again."""

@@ -3,8 +3,9 @@
 A record is `crc32 | bytes of id and data | kind | bytes of id | id | data`, numbers little endian; the
 checksum covers all that follows it. A segment is made full of zeros and filled from its front: a write into
 space that the disk has already given needs no change of the file's metadata, which halves the time that it
-takes to be durable, and it cannot fail because the disk has become full. Its records end at the first zeros,
-at the end of the file, or, after a crash, at the first record whose checksum is wrong.
+takes to be durable, and it does not fail because the disk has become full. A segment that gets more than was
+planned grows. Its records end at the first zeros, at the end of the file, or, after a crash, at the first
+record whose checksum is wrong.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _CHECKSUM = Struct("<I")
 _REST = Struct("<IBB")
 _HEAD_BYTES = _CHECKSUM.size + _REST.size
 _pack_checksum, _pack_rest = _CHECKSUM.pack, _REST.pack
+_ZEROS = bytes(65_536)
 
 
 class Kind(IntEnum):
@@ -100,26 +102,24 @@ def _record(data: bytes, at: int) -> tuple[Record, int] | None:
 
 
 class SegmentFile:
-    """A segment that is written to. Every method blocks, so it is for a thread."""
+    """A segment that is written to. All but `write` wait for the disk, so they are for a thread."""
 
-    def __init__(self, path: Path, capacity_bytes: int, data: bytes) -> None:
-        """Make the file, beginning with `data`, durably.
+    def __init__(self, path: Path, size_bytes: int, data: bytes) -> None:
+        """Make a file of about `size_bytes` that begins with `data`, durably.
 
         Raises:
             OSError: there is no room for all of it, or no right to write; then nothing is left of it.
         """
-        self.capacity_bytes = max(capacity_bytes, len(data))
-        self._at = 0
         with _nothing_left(path):
-            _fill(path, self.capacity_bytes)
-            self._file = os.open(path, os.O_WRONLY | os.O_DSYNC)
-            self.append(data)
+            _fill(path, size_bytes, data)
+            self._file = os.open(path, os.O_WRONLY)
+        self._at = len(data)
 
-    def append(self, data: bytes) -> None:
-        """Write at the end of what is there; when it returns, the data is on the disk.
+    def write(self, data: bytes) -> None:
+        """Write at the end of what is there; when it returns, a crash of the process does not lose it.
 
         Raises:
-            OSError: none, some or all of it is on the disk: use another segment.
+            OSError: none, some or all of it is there: use another segment.
         """
         view, at = memoryview(data), self._at
         while view:
@@ -127,12 +127,25 @@ class SegmentFile:
             view, at = view[written:], at + written
         self._at = at
 
-    def close(self) -> None:
-        """Give back the room behind the records, or behind those before a write that failed."""
-        with suppress(OSError):  # zeros, or half a record, stay: reading copes with both
-            os.ftruncate(self._file, self._at)
+    def sync(self) -> None:
+        """Return when all that was written before the call is on the disk.
+
+        Raises:
+            OSError: nobody can say what is; trying again would not tell.
+        """
+        os.fdatasync(self._file)
+
+    def end(self) -> None:
+        """Give back the room behind the records, or behind those before a write that failed; then close.
+
+        Raises:
+            OSError: as from `sync`.
+        """
+        try:
+            with suppress(OSError):  # zeros, or half a record, stay: reading copes with both
+                os.ftruncate(self._file, self._at)
             os.fsync(self._file)
-        with suppress(OSError):
+        finally:
             os.close(self._file)
 
 
@@ -146,9 +159,11 @@ def _nothing_left(path: Path) -> Iterator[None]:
         raise
 
 
-def _fill(path: Path, size_bytes: int) -> None:
+def _fill(path: Path, size_bytes: int, data: bytes) -> None:
     with path.open("xb") as file:
-        file.write(bytes(size_bytes))
+        file.write(data)
+        for start in range(len(data), size_bytes, len(_ZEROS)):
+            file.write(_ZEROS[: size_bytes - start])
         file.flush()
         os.fsync(file.fileno())
     sync_directory(path.parent)

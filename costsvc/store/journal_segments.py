@@ -36,6 +36,8 @@ class Segment:
     path: Path
     size_bytes: int = 0
     states: bytearray = field(default_factory=bytearray)
+    durable_count: int = 0  # how many of this run's settlements, the first ones, are known to be on the disk
+    sync_problem: str | None = None  # why it is not known, and will not be, whether the others are
     is_damaged: bool = False
     settled_at_s: float | None = None  # when it was first seen with nothing left to do
 

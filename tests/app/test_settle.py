@@ -97,6 +97,8 @@ async def test_entries_wait_for_the_store_in_their_order(server, ledger, tmp_pat
         os.kill(server.pid, signal.SIGSTOP)
         for number in (2, 3, 4):
             await settlement.book(entry(number))
+            [segment] = settlement._journal._segments
+            assert segment.durable_count == number, "only the disk has it"
         assert await settlement.drain(0.01) == 3
         os.kill(server.pid, signal.SIGCONT)
         assert await settlement.drain(10) == 0
@@ -138,7 +140,7 @@ async def test_what_the_ledger_cannot_know_any_more_is_left_to_people(ledger, tm
     await journal.open()
     old = replace(entry(1), started_at=AT - timedelta(days=8))
     for data in (entry_codec.encode(old), b"not an entry", entry_codec.encode(entry(2))):
-        journal.leave(await journal.append("a", data))
+        journal.leave(journal.append("a", data))
     await journal.close()
     async with settling(ledger, tmp_path / "journal") as settlement:
         assert await settlement.drain(10) == 0

@@ -264,8 +264,8 @@ def child(pid: int) -> int:
     return int(found)
 
 
-async def test_a_machine_that_fails_loses_nothing_that_was_answered(tmp_path):
-    """Service and its own store are killed together, and the store's file lacks its end."""
+async def test_a_service_that_is_killed_with_its_store_loses_nothing_that_was_answered(tmp_path):
+    """Both end in the same moment, and the store's file lacks its end."""
     async with await start() as sim:
         site = Site(sim, tmp_path, EmbeddedValkey(tmp_path / "data"))
         async with serving(tmp_path / "data", sim) as server:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costsvc.core.errors import JournalFailed
+from costsvc.store import journal_commit
 from costsvc.store.connection import StoreRefused
-from costsvc.store.journal import Journal, Limits
+from costsvc.store.journal import Journal, Limits, Ticket
+from costsvc.store.journal_commit import SYNC_EVERY_S
 from costsvc.store.journal_file import DAMAGED, SUFFIX, Kind, Record, encode, scan
 
 SMALL = Limits(segment_bytes=4_096)
@@ -96,7 +100,7 @@ def files(directory: Path, suffix: str = SUFFIX) -> list[Path]:
 async def test_what_is_not_acknowledged_waits_at_the_next_start(tmp_path):
     """Left and lost settlements come back in their order; acknowledged ones do not."""
     async with opened(tmp_path) as journal:
-        tickets = [await journal.append(f"a-{n}", b"%d" % n) for n in range(5)]
+        tickets = [journal.append(f"a-{n}", b"%d" % n) for n in range(5)]
         for n in (0, 3):
             journal.ack(tickets[n])
         journal.leave(tickets[1])
@@ -107,28 +111,168 @@ async def test_what_is_not_acknowledged_waits_at_the_next_start(tmp_path):
         assert await waiting(journal) == []
 
 
-async def test_settlements_that_come_together_are_one_write(tmp_path):
-    """While the disk is busy, all that comes waits for one write."""
+@asynccontextmanager
+async def slow_disk(journal: Journal) -> AsyncIterator[list[object]]:
+    """Hold back what the journal asks of the disk until the end; give what was asked."""
+    worker, asked = journal._commits._worker, []
+    submit, worker.submit = worker.submit, lambda *job: asked.append(job)
+    yield asked
+    worker.submit = submit
+    for job in asked:
+        submit(*job)
+
+
+async def test_settlements_that_come_together_are_one_sync(tmp_path):
+    """Those that come while the disk is busy are made durable together."""
     async with opened(tmp_path) as journal:
-        writes = []
-        submit = journal._commits._worker.submit
-        journal._commits._worker.submit = lambda job, done: (writes.append(job), submit(job, done))
-        tickets = await asyncio.gather(*(journal.append(f"a-{n}", b"%d" % n) for n in range(50)))
-        assert [ticket.at for ticket in tickets] == list(range(50))
-        assert len(writes) == 2
+        async with slow_disk(journal) as asked:
+            tickets = [journal.append(f"a-{n}", b"%d" % n) for n in range(50)]
+            assert [ticket.at for ticket in tickets] == list(range(50))
+            waits = [asyncio.ensure_future(journal.durable(ticket)) for ticket in tickets]
+            await asyncio.sleep(0)
+            late = journal.append("late", b"")
+            waits.append(asyncio.ensure_future(journal.durable(late)))
+            await asyncio.sleep(0)
+            assert len(asked) == 1
+            assert not any(wait.done() for wait in waits)
+        await asyncio.gather(*waits)
+        assert late.segment.durable_count == 51
+
+
+async def test_what_nobody_waits_for_becomes_durable_soon(tmp_path):
+    """One sync for all, without a wait; and one more for what comes after it."""
+    async with opened(tmp_path) as journal:
+        for count in (20, 40):
+            ticket = [journal.append(f"a-{n}", b"") for n in range(20)][-1]
+            assert ticket.segment.durable_count == count - 20
+            async with asyncio.timeout(5):
+                while ticket.segment.durable_count < count:  # noqa: ASYNC110 - it is what nobody is told
+                    await asyncio.sleep(SYNC_EVERY_S / 5)
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from costsvc.store.journal import Journal
+
+async def main():
+    journal = Journal(Path(sys.argv[1]))
+    await journal.open()
+    for n in range(100):
+        journal.append(f"a-{n}", b"%d" % n)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_kill_right_after_a_write_does_not_lose_it(tmp_path):
+    """What was appended is read by the next start, although nothing was ever synced."""
+    assert run(sys.executable, "-c", KILLED, tmp_path).returncode == -signal.SIGKILL
+    async with opened(tmp_path) as journal:
+        assert await waiting(journal) == [b"%d" % n for n in range(100)]
+
+
+async def test_a_sync_that_fails_is_a_state_that_ends(tmp_path):
+    """Nobody is told that it is durable, calls are refused, and a new segment is begun."""
+    async with opened(tmp_path) as journal:
+        first = journal.append("a", b"first")
+        await journal.durable(first)
+        second = journal.append("b", b"second")
+        file = os.open(tmp_path, os.O_RDONLY)
+        read_end, write_end = os.pipe()
+        os.dup2(write_end, journal._commits._current.file._file)  # a pipe cannot be synced
+        with pytest.raises(JournalFailed, match="Invalid argument"):
+            await journal.durable(second)
+        with pytest.raises(JournalFailed, match="Invalid argument"):
+            journal.check()
+        with pytest.raises(JournalFailed):
+            journal.append("c", b"")
+        await journal.durable(first)
+        for descriptor in (file, read_end, write_end):
+            os.close(descriptor)
+        await until_taken(journal)
+        with pytest.raises(JournalFailed, match="Invalid argument"):
+            await journal.durable(second)
+        third = journal.append("c", b"third")
+        await journal.durable(third)
+    async with opened(tmp_path) as journal:
+        assert await waiting(journal) == [b"first", b"second", b"third"]
+
+
+async def test_a_disk_that_hangs_is_a_state_that_ends(tmp_path, monkeypatch):
+    """Those who wait are told after a while, and once the disk answers all is well by itself."""
+    monkeypatch.setattr(journal_commit, "STALL_S", 0.01)
+    async with opened(tmp_path) as journal:
+        async with slow_disk(journal):
+            wait = asyncio.ensure_future(journal.durable(journal.append("a", b"1")))
+            async with asyncio.timeout(5):
+                while journal.problem is None:
+                    await journal.tend()
+                    await asyncio.sleep(0)
+            with pytest.raises(JournalFailed, match="longer than"):
+                await wait
+            await journal.tend()
+            assert journal.problem
+        await until_taken(journal)
+        await kept(journal, "b", b"2")
+    async with opened(tmp_path) as journal:
+        assert await waiting(journal) == [b"1", b"2"]
+
+
+async def test_a_segment_grows_until_the_next_is_there(tmp_path):
+    """A burst that is faster than the disk makes files is taken all the same."""
+    async with opened(tmp_path, SMALL) as journal:
+        async with slow_disk(journal) as asked:
+            tickets = [journal.append(f"a-{n}", bytes(1_000)) for n in range(20)]
+            assert len({ticket.segment.number for ticket in tickets}) == 1
+            assert len(asked) == 1
+        await journal.durable(tickets[-1])
+        assert journal.append("b", b"").segment is not tickets[0].segment
+    async with opened(tmp_path) as journal:
+        assert len(await waiting(journal)) == 21
+
+
+async def test_a_store_that_changes_while_a_segment_is_begun_is_noted_in_it(tmp_path):
+    """Acknowledgements in the new segment count for the store that gave them."""
+    async with opened(tmp_path, SMALL) as journal:
+        journal.follow("one")
+        async with slow_disk(journal):
+            tickets = [journal.append(f"a-{n}", bytes(1_000)) for n in range(4)]
+            journal.follow("two")
+        await journal.durable(tickets[0])
+        journal.ack(await kept(journal, "b", b"booked"))
+    async with opened(tmp_path) as journal:
+        assert not journal.follow("two")
+        assert len(await waiting(journal)) == 4
+
+
+async def until_taken(journal: Journal) -> None:
+    """Do what is done once a second until the journal takes settlements again."""
+    async with asyncio.timeout(5):
+        while journal.problem:
+            await journal.tend()
+            await asyncio.sleep(0)
+
+
+async def kept(journal: Journal, attempt_id: str, data: bytes) -> Ticket:
+    """Append a settlement, and wait until it, and segments that were due, are on the disk."""
+    ticket = journal.append(attempt_id, data)
+    await journal.durable(ticket)
+    return ticket
 
 
 async def test_another_store_makes_everything_wait_that_is_kept(tmp_path):
     """Acknowledgements count for the store that gave them, before and after a start."""
     async with opened(tmp_path) as journal:
         assert journal.follow("one")
-        first = await journal.append("a", b"first")
+        first = journal.append("a", b"first")
         journal.ack(first)
         assert not journal.follow("one")
     async with opened(tmp_path) as journal:
         assert not journal.follow("one")
         assert journal.waiting_count == 0
-        late = await journal.append("b", b"late")
+        late = journal.append("b", b"late")
         assert journal.follow("two")
         journal.ack(late)
         [again] = await journal.next_waiting()
@@ -145,7 +289,7 @@ async def test_a_torn_tail_is_cut_off(tmp_path):
     """A crash in the middle of a write loses what nobody was told to be durable, and nothing before it."""
     async with opened(tmp_path) as journal:
         for n in range(3):
-            await journal.append(f"a-{n}", b"%d" % n)
+            journal.append(f"a-{n}", b"%d" % n)
     [path] = files(tmp_path)
     whole = path.stat().st_size
     with path.open("r+b") as file:
@@ -162,7 +306,7 @@ async def test_a_damaged_segment_does_not_hide_the_next(tmp_path):
     """What is good before a bad record and in later segments is kept; the bad file is set aside."""
     async with opened(tmp_path, SMALL) as journal:
         for n in range(10):
-            await journal.append(f"a-{n}", b"%d" % n + bytes(1_000))
+            await kept(journal, f"a-{n}", b"%d" % n + bytes(1_000))
     assert len(files(tmp_path)) > 2
     raw = bytearray(files(tmp_path)[0].read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -178,7 +322,7 @@ async def test_a_damaged_segment_does_not_hide_the_next(tmp_path):
 async def test_segments_go_when_the_store_has_had_them_for_long_enough(tmp_path):
     """A segment is kept while anything in it waits, and for `keep_s` after."""
     async with opened(tmp_path, Limits(segment_bytes=4_096, keep_s=0.05)) as journal:
-        tickets = [await journal.append(f"a-{n}", bytes(1_000)) for n in range(10)]
+        tickets = [await kept(journal, f"a-{n}", bytes(1_000)) for n in range(10)]
         assert len(files(tmp_path)) == 3
         for ticket in tickets[1:]:
             journal.ack(ticket)
@@ -198,16 +342,16 @@ async def test_the_bound_refuses_calls_only_for_what_waits(tmp_path):
     """Where room is short, what the store has goes first; what waits stays, and then no call is begun."""
     async with opened(tmp_path, Limits(segment_bytes=4_096, max_bytes=20_000)) as journal:
         for _ in range(50):
-            journal.ack(await journal.append("a", bytes(1_000)))
+            journal.ack(await kept(journal, "a", bytes(1_000)))
             await journal.tend()
             journal.check()
         assert journal.size_bytes <= 20_000
         for n in range(25):
-            journal.leave(await journal.append(f"b-{n}", bytes(1_000)))
+            journal.leave(await kept(journal, f"b-{n}", bytes(1_000)))
         await journal.tend()
         with pytest.raises(JournalFailed, match="20000 bytes"):
             journal.check()
-        journal.leave(await journal.append("of a call that runs", bytes(1_000)))
+        journal.leave(journal.append("of a call that runs", bytes(1_000)))
         assert len(await waiting(journal)) == 26
         await journal.tend()
         journal.check()
@@ -244,7 +388,7 @@ async def test_a_read_only_disk_is_a_state_that_ends(small_disk):
         await Journal(small_disk / "journal").open()
     assert run("mount", "-o", "remount,rw", small_disk).returncode == 0
     async with opened(small_disk / "journal", SMALL) as journal:
-        await journal.append("a", b"1")
+        journal.append("a", b"1")
 
 
 LIMITED = """
@@ -256,12 +400,12 @@ from costsvc.store.journal import Journal, Limits
 async def main():
     journal = Journal(Path(sys.argv[1]), Limits(segment_bytes=4_096))
     await journal.open()
-    ticket = await journal.append("a-0", b"kept")
+    journal.append("a-0", b"kept")
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_024, resource.RLIM_INFINITY))
     failed = 0
     for n in range(1, 10):
         try:
-            await journal.append(f"a-{n}", bytes(1_000))
+            journal.append(f"a-{n}", bytes(1_000))
         except JournalFailed:
             failed += 1
     assert failed, "files could grow"
@@ -269,9 +413,11 @@ async def main():
     await journal.tend()
     assert journal.problem
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await journal.tend()
-    journal.check()
-    await journal.append("b", b"after")
+    async with asyncio.timeout(5):
+        while journal.problem:
+            await journal.tend()
+            await asyncio.sleep(0)
+    journal.append("b", b"after")
     await journal.close()
     print(9 - failed)
 
