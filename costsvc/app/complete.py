@@ -26,6 +26,7 @@ from costsvc.core.message_stream import MessageAssembler
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock, ProviderStream, Upstream, UpstreamAnswer
+from costsvc.store.presence import one_call
 
 LONGEST_UNARY_MAX_TOKENS = 21_333
 """Longer answers are streamed from the provider, whose unary calls end after ten minutes."""
@@ -99,7 +100,8 @@ class Completions:
             BudgetExceeded, BudgetUnbounded, TooManyBudgets, StoreUnavailable: nothing was spent.
             ProviderError: `may_have_spent` says whether something may have been.
         """
-        return await self._in_flight.run(self._answer(attempt))
+        with one_call():
+            return await self._in_flight.run(self._answer(attempt))
 
     async def stream(
         self, attempt: Attempt, *, provider_events: bool
@@ -109,7 +111,8 @@ class Completions:
         Raises what `answer` raises, and StreamUnread.
         """
         relay = Relay[Started](provider_events=provider_events, stall_s=attempt.timeout_s * STALL_SHARE)
-        pump = self._in_flight.start(self._answer(attempt, relay))
+        with one_call():
+            pump = self._in_flight.start(self._answer(attempt, relay))
         try:
             started = await relay.opened()
             if started is not None:

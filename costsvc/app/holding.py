@@ -113,6 +113,15 @@ class Holding:
         """
         self._version, self._definitions = await self._book.load()
 
+    async def recover(self, store_id: str, *, is_another: bool) -> None:  # noqa: ARG002 - `Recovers` says so
+        """Show that this process lives before anybody could take it for dead, and learn the definitions.
+
+        Raises:
+            StoreUnavailable: the store cannot be asked.
+        """
+        await self._holds.renew(self._clock.now())
+        await self.load()
+
     async def release(self, reserved: Reserved) -> None:
         """Free the hold of an attempt that is not made after all."""
         await self._end(reserved, may_have_spent=False, reason="not_made")

@@ -22,33 +22,37 @@ from costsvc.ports import Clock
 from costsvc.store import entry_codec
 from costsvc.store.journal import Journal, Ticket, Waiting
 from costsvc.store.ledger import REMEMBERED_DAYS, Ledger
+from costsvc.store.presence import Presence
 
-CHECK_EVERY_S = 1.0
-"""How often the store is asked who it is, and the journal is looked after."""
+TEND_EVERY_S = 1.0
+"""How often the journal is looked after, and what could not be booked is tried again."""
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 1.0
 _REPEATABLE = timedelta(days=REMEMBERED_DAYS - 1)
 
 log = structlog.get_logger()
 
 
 class Settlement:
-    """Books entries. `keep_trying` and `keep_journal` run beside it, each in a task of its own.
-
-    The state of the store is logged when it changes, not once a call.
-    """
+    """Books entries. `keep_trying` and `keep_journal` run beside it, each in a task of its own."""
 
     def __init__(
-        self, ledger: Ledger, journal: Journal, label_keys: frozenset[str], metrics: Metrics, clock: Clock
+        self,
+        ledger: Ledger,
+        journal: Journal,
+        label_keys: frozenset[str],
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        presence: Presence,
     ) -> None:
         self._ledger = ledger
+        self._presence = presence
         self._journal = journal
         self._label_keys = label_keys
         self._metrics = metrics
         self._alerts = Alerts(metrics)
         self._clock = clock
         self._unjournaled: deque[Entry] = deque()  # only of calls that ran when the journal failed
-        self._is_away = False
         self._left = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._note_left()  # what earlier runs left
@@ -68,7 +72,7 @@ class Settlement:
             return
         is_booked = False
         try:
-            is_booked = not self._is_away and await self._settle(entry, encoded)
+            is_booked = await self._settle(entry, encoded)
         finally:  # also when something is wrong with the entry, which the journal keeps
             if is_booked:
                 self._journal.ack(ticket)
@@ -84,21 +88,32 @@ class Settlement:
             await self._journal.tend()
             self._metrics.journal(ok=self._journal.problem is None, size_bytes=self._journal.size_bytes)
             self._metrics.pending_settlements(self._journal.waiting_count + len(self._unjournaled))
-            await asyncio.sleep(CHECK_EVERY_S)
+            await asyncio.sleep(TEND_EVERY_S)
+
+    async def recover(self, store_id: str, *, is_another: bool) -> None:
+        """Tell another store, before calls use it, what the one before had: budgets count by that.
+
+        At a process's start only the journal knows whether the store is another; calls do not wait then.
+
+        Raises:
+            StoreUnavailable: some is booked.
+        """
+        if self._journal.follow(store_id):
+            self._note_left()
+            if self._journal.waiting_count:
+                log.warning("store_changed", booking_again=self._journal.waiting_count)
+        if is_another:
+            await self._book_left()
 
     async def keep_trying(self) -> None:
         """Book what is left, for as long as the process lives: run this once, in a task of its own."""
-        wait_s = _FIRST_WAIT_S
         while True:
+            await self._left.wait()
+            await self._presence.until_here()
             self._left.clear()
-            if await self._catch_up():
-                wait_s = _FIRST_WAIT_S
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(CHECK_EVERY_S):
-                        await self._left.wait()
-            else:
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            if not await self._catch_up():
+                self._left.set()
+                await asyncio.sleep(TEND_EVERY_S)
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for what is not booked yet; return how many entries are not, each kept or logged."""
@@ -116,8 +131,7 @@ class Settlement:
         """Book an entry; return whether the store answered."""
         try:
             settled = await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
-        except StoreUnavailable as error:
-            self._note_away(error)
+        except StoreUnavailable:
             return False
         self._alerts.crossed(settled.crossed)
         return True
@@ -132,29 +146,20 @@ class Settlement:
 
     async def _book_unjournaled(self, entry: Entry) -> None:
         """Book an entry of a call that ran when the journal failed; only memory can keep it now."""
-        if self._is_away or not await self._settle(entry, b""):
+        if not await self._settle(entry, b""):
             self._unjournaled.append(entry)
             self._note_left()
 
     async def _catch_up(self) -> bool:
         """Book all that is left; return whether the store answered throughout."""
         try:
-            store_id = await self._ledger.store_id()
-            is_another = self._journal.follow(store_id)
-            if is_another and self._journal.waiting_count:
-                log.warning("store_changed", booking_again=self._journal.waiting_count)
-            was_away, self._is_away = self._is_away, False
             booked = await self._book_left()
-        except StoreUnavailable as error:
-            self._note_away(error)
+        except StoreUnavailable:
             return False
         except Exception:
             log.exception("catching_up_failed")  # tried again: nothing here may end this task
             return False
-        if was_away:
-            self._metrics.store_available(available=True)
-            log.info("store_back", booked=booked)
-        elif booked:
+        if booked:
             log.info("journal_booked", booked=booked)
         if not self._left.is_set():
             self._caught_up.set()
@@ -197,12 +202,6 @@ class Settlement:
     def _refuse(self, ticket: Ticket, problem: str) -> None:
         log.error("journal_entry_refused", path=str(ticket.segment.path), index=ticket.at, problem=problem)
         self._journal.refuse(ticket)
-
-    def _note_away(self, error: StoreUnavailable) -> None:
-        if not self._is_away:
-            log.warning("store_away", problem=str(error))
-            self._metrics.store_available(available=False)
-        self._is_away = True
 
     def _note_left(self) -> None:
         self._caught_up.clear()

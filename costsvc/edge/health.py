@@ -14,10 +14,8 @@ import structlog
 from grpc.aio import ServicerContext
 from grpc_health.v1 import health, health_pb2
 
-from costsvc.core.errors import StoreUnavailable
-from costsvc.metrics import Metrics
 from costsvc.store.journal import Journal
-from costsvc.store.ledger import Ledger
+from costsvc.store.presence import Presence
 
 SERVICE = "costsvc.v1.CostService"
 SERVICES = (SERVICE, "costsvc.v1.AdminService")
@@ -52,11 +50,10 @@ class _Servicer(health.aio.HealthServicer):
 class Health:
     """Tells probes how this process is. `parts` names what must be well for calls."""
 
-    def __init__(self, ledger: Ledger, journal: Journal, metrics: Metrics) -> None:
+    def __init__(self, presence: Presence, journal: Journal) -> None:
         self.servicer = _Servicer()
-        self._ledger = ledger
+        self._presence = presence
         self._journal = journal
-        self._metrics = metrics
         self._parts = {"store": False, "journal": False, "running": True}
 
     def parts(self) -> dict[str, bool]:
@@ -71,21 +68,16 @@ class Health:
 
     async def check(self) -> None:
         """Look once, and tell whoever watches when something changed."""
-        try:
-            await self._ledger.ping()
-            answers = True
-        except StoreUnavailable:
-            answers = False
-        self._metrics.store_available(answers)
-        found = {"store": answers, "journal": self._journal.problem is None}
+        found = {"store": not self._presence.is_away, "journal": self._journal.problem is None}
         if not found.items() <= self._parts.items():
             self._parts |= found
             log.info("readiness", **self._parts)
             await self._set(_SERVING if all(found.values()) else _NOT_SERVING)
 
     async def begin(self) -> None:
-        """Say that this process is alive, and not ready before the first check."""
+        """Say that this process is alive, and how it is."""
         await self._set(_NOT_SERVING)
+        await self.check()
 
     async def stop(self) -> None:
         """Say that this process takes no more calls."""

@@ -8,7 +8,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,7 @@ from costsvc.settings import Settings
 from costsvc.store.connection import check_store, open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal
+from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
 
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
@@ -76,7 +77,15 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serving(settings) as running:
-        log.info("ready", listen=running.address, ops=running.ops_address, provider=settings.provider)
+        shown = settings.shown()
+        log.info(
+            "ready",
+            listen=running.address,
+            ops=running.ops_address,
+            provider=settings.provider,
+            upstream=shown["upstream_url"],
+            store=shown["redis_url"] or f"its own in {settings.data_dir}",
+        )
         await stop.wait()
         log.info("stopping", in_flight=len(running.parts.in_flight))
 
@@ -86,20 +95,22 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
     """Run the whole service inside the running event loop; leaving the context stops it in order."""
     catalog = load_catalog_files(settings.catalog)
     policy = load_policy_file(settings.policy, catalog)
-    metrics = Metrics()
+    metrics, presence = Metrics(), Presence()
     async with AsyncExitStack() as stack:
         parts = wire(
             settings,
             catalog=catalog,
             policy=policy,
-            client=await _open_store(settings, stack),
+            client=await _open_store(settings, presence, stack),
+            presence=presence,
             upstream=await _open_upstream(settings, stack),
             journal=await _open_journal(settings, stack),
             metrics=metrics,
         )
-        await parts.holding.load()
+        await _answered(parts.watch.arrive())
         await parts.health.begin()
         for work in (
+            parts.watch.keep_watching(),
             parts.settlement.keep_trying(),
             parts.settlement.keep_journal(),
             parts.holding.keep_tending(),
@@ -187,19 +198,25 @@ def _bind_error(address: str) -> OSError:
     return OSError(errno.EADDRINUSE, "")
 
 
-async def _open_store(settings: Settings, stack: AsyncExitStack) -> Redis:
+async def _open_store(settings: Settings, presence: Presence, stack: AsyncExitStack) -> Redis:
     """Return a client of the store, which is started first where none is named."""
     url = settings.redis_url
     if url is None:
         embedded = await stack.enter_async_context(EmbeddedValkey(settings.data_dir))
         url = embedded.url
-    client = open_store(url)
+    client = open_store(url, presence)
     stack.push_async_callback(client.aclose)
+    with presence.searching():
+        await _answered(check_store(client))
+    return client
+
+
+async def _answered(asked: Awaitable[None]) -> None:
+    """Ask the store something without which the service cannot start."""
     try:
-        await check_store(client)
+        await asked
     except StoreUnavailable as error:
         raise CannotStart(f"the store does not answer ({error}): start it, or correct --redis-url") from error
-    return client
 
 
 async def _open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:

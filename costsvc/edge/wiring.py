@@ -17,6 +17,7 @@ from costsvc.app.plan import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.settle import Settlement
+from costsvc.app.watch import StoreWatch
 from costsvc.core.catalog import Catalog
 from costsvc.core.policy import Policy
 from costsvc.edge.admin_servicer import AdminServicer
@@ -31,6 +32,7 @@ from costsvc.store.budgets import BudgetBook
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
+from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 
 
@@ -44,6 +46,7 @@ class Parts:
     in_flight: InFlight
     settlement: Settlement
     holding: Holding
+    watch: StoreWatch
     health: Health
 
 
@@ -53,6 +56,7 @@ def wire(
     catalog: Catalog,
     policy: Policy,
     client: Redis,
+    presence: Presence,
     journal: Journal,
     upstream: Upstream,
     metrics: Metrics,
@@ -60,7 +64,7 @@ def wire(
     """Return the parts of a service, on its store, its journal and its provider."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
     planner = Planner(catalog, policy, Observations())
-    settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock)
+    settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock, presence=presence)
     book, holds = BudgetBook(client), Holds(client, owner=new_id())
     holding = _holding(client, ledger, planner, metrics)
     completions = Completions(
@@ -100,7 +104,8 @@ def wire(
         in_flight=in_flight,
         settlement=settlement,
         holding=holding,
-        health=Health(ledger, journal, metrics),
+        watch=StoreWatch(presence, ledger, (holding, settlement), metrics),
+        health=Health(presence, journal),
     )
 
 

@@ -4,6 +4,8 @@ A write whose reply was lost may have happened, so nothing here retries; scripts
 whoever calls decides. Every use of a client stands in `async with translated()`, which both limits the wait
 and maps the driver's errors: one deadline around a whole exchange (pool, connect, write, read) costs a third
 of what the driver's own per-operation timeouts cost in CPU, and is the promise that callers want.
+
+A client that has a `Presence` tells it when the store is away, and then fails at once until it is back.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib import resources
@@ -27,11 +30,12 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.store import keys
+from costsvc.store.presence import STORE_BUDGET_S, Presence, trip
 
-STORE_BUDGET_S = 0.1
 SCHEMA_VERSION = 1
 OLDEST_SERVER = (7, 0)  # script flags, SET NX GET, multi-part append-only files
 
+_LATE_S = 0.025
 _AWAY = (
     driver.ConnectionError,  # also loading, authentication, pool
     driver.TimeoutError,
@@ -51,6 +55,20 @@ class StoreRefused(Exception):
     """The store cannot be used as configured; the message says in one sentence what to do."""
 
 
+@dataclass(slots=True)
+class _Exchange:
+    """What happens inside one `translated()`: the pool notes here whose store it is that is used."""
+
+    presence: Presence | None = None
+
+
+_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
+
+
+class _KnownAway(driver.ConnectionError):
+    """Nothing was sent: the store is known to be away."""
+
+
 class _CPacking:
     """Packs commands in C, as the driver's blocking half does: a script with 25 arguments in 3 us, not 25."""
 
@@ -61,14 +79,29 @@ class _CPacking:
 
 
 class _WaitingPool(ConnectionPool):
-    """A bounded pool whose callers wait for a connection, as long as their own deadline lasts."""
+    """A bounded pool whose callers wait for a connection, as long as their own deadline lasts.
 
-    def __init__(self, *, connection_class: type[AbstractConnection] = Connection, **options: Any) -> None:
+    While the store is known to be away, they do not wait at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        presence: Presence | None = None,
+        connection_class: type[AbstractConnection] = Connection,
+        **options: Any,
+    ) -> None:
         packing = type(connection_class.__name__, (_CPacking, connection_class), {})
         super().__init__(connection_class=packing, **options)
+        self._presence = presence
         self._free = asyncio.Semaphore(self.max_connections)
 
     async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
+        if self._presence is not None:
+            if self._presence.is_closed:
+                raise _KnownAway(f"known to be away: {self._presence.problem}")
+            if exchange := _exchange.get():
+                exchange.presence = self._presence
         await self._free.acquire()
         try:
             connection: AbstractConnection = await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
@@ -84,11 +117,17 @@ class _WaitingPool(ConnectionPool):
             self._free.release()
 
 
-def open_store(url: str, *, max_connections: int = 64, connect_timeout_s: float = STORE_BUDGET_S) -> Redis:
+def open_store(
+    url: str,
+    presence: Presence | None = None,
+    *,
+    max_connections: int = 64,
+    connect_timeout_s: float = STORE_BUDGET_S,
+) -> Redis:
     """Return a client for `redis://`, `rediss://` or `unix://`; nothing is sent before its first use.
 
     RESP2 without client info needs no handshake, so a new connection costs no extra round trip. Close it with
-    `await client.aclose()`.
+    `await client.aclose()`. With a `presence`, somebody has to look for the store when it is away.
 
     Raises:
         StoreRefused: not a URL of a known kind.
@@ -96,6 +135,7 @@ def open_store(url: str, *, max_connections: int = 64, connect_timeout_s: float 
     try:
         pool = _WaitingPool.from_url(
             url,
+            presence=presence,
             protocol=2,
             max_connections=max_connections,
             socket_timeout=None,  # `translated` bounds the whole exchange
@@ -117,17 +157,52 @@ def open_store(url: str, *, max_connections: int = 64, connect_timeout_s: float 
 async def translated(budget_s: float = STORE_BUDGET_S) -> AsyncIterator[None]:
     """Bound everything inside to `budget_s` and raise StoreUnavailable where the store is away.
 
-    A reply that says that the request itself is wrong passes through: it is a defect here, not an outage.
+    Inside `one_call` it is bounded by what the call has left, too. A reply that says that the request itself
+    is wrong passes through: it is a defect here, not an outage.
     """
+    exchange = _Exchange()
+    token = _exchange.set(exchange)
     try:
-        async with asyncio.timeout(budget_s):
-            yield
-    except _AWAY as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-    except driver.ResponseError as error:
-        if str(error).startswith(_AWAY_CODES):
-            raise StoreUnavailable(str(error)) from error
-        raise
+        with trip(budget_s) as left_s:
+            if left_s <= 0:
+                raise StoreUnavailable("this call has waited for the store long enough")
+            limit = asyncio.timeout(left_s)
+            try:
+                async with limit:
+                    yield
+            except (*_AWAY, driver.ResponseError) as error:
+                if isinstance(error, driver.ResponseError) and not _says_away(error):
+                    raise
+                problem = f"{type(error).__name__}: {error}"
+                is_fair = budget_s <= STORE_BUDGET_S and 2 * left_s >= STORE_BUDGET_S and not _is_late(limit)
+                if exchange.presence is not None and _is_conclusive(error, exchange.presence, is_fair):
+                    exchange.presence.lose(problem)
+                raise StoreUnavailable(problem) from error
+            if exchange.presence is not None:
+                exchange.presence.note_answer()
+    finally:
+        _exchange.reset(token)
+
+
+def _says_away(error: driver.ResponseError) -> bool:
+    """Tell whether an error that the server replied is about its own state, not about the request."""
+    return isinstance(error, _AWAY) or str(error).startswith(_AWAY_CODES)
+
+
+def _is_late(limit: asyncio.Timeout) -> bool:
+    """Tell whether this process was too busy to look at the clock: the answer may well be here."""
+    when = limit.when()
+    return when is not None and asyncio.get_running_loop().time() - when > _LATE_S
+
+
+def _is_conclusive(error: Exception, presence: Presence, is_fair: bool) -> bool:
+    """Tell whether the store is away for others too, not only too full to grow.
+
+    A wait in vain tells only where it was fair (long enough for what was asked) and others had no answer.
+    """
+    if isinstance(error, TimeoutError):
+        return is_fair and presence.is_silent()
+    return not isinstance(error, driver.OutOfMemoryError)
 
 
 async def ask(client: Redis, *command: str | bytes | int) -> Any:

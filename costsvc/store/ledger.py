@@ -72,11 +72,6 @@ class Ledger:
         self._client = client
         self._settle = Script.load("settle")
 
-    async def ping(self) -> None:
-        """Return when the store answers; raise StoreUnavailable when it does not in time."""
-        async with translated():
-            await ask(self._client, "PING")
-
     async def store_id(self) -> str:
         """Return what is another when another server answers, or the same one after a restart.
 

@@ -30,6 +30,7 @@ from costsvc.store.budgets import BudgetBook
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
+from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
 
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
@@ -54,7 +55,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     yield Completions(
         planner=planner,
         upstream=upstream,
-        settlement=Settlement(ledger, journal, frozenset(), metrics, clock),
+        settlement=Settlement(ledger, journal, frozenset(), metrics, clock, presence=Presence()),
         in_flight=InFlight(),
         holding=Holding(
             book=BudgetBook(store),

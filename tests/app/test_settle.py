@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from costsvc.app.settle import Settlement
+from costsvc.app.watch import StoreWatch
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed
 from costsvc.core.savings import Savings
@@ -23,6 +24,7 @@ from costsvc.store.connection import open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal, Limits
 from costsvc.store.ledger import Ledger
+from costsvc.store.presence import Presence
 
 AT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
@@ -67,13 +69,17 @@ async def ledger(server: EmbeddedValkey) -> AsyncIterator[Ledger]:
 
 @asynccontextmanager
 async def settling(
-    ledger: Ledger, directory: Path, limits: Limits | None = None
+    server: EmbeddedValkey, directory: Path, limits: Limits | None = None
 ) -> AsyncIterator[Settlement]:
     """Run a settlement with what works beside it, on a journal of its own."""
-    journal = Journal(directory, limits)
+    journal, presence, metrics = Journal(directory, limits), Presence(), Metrics()
     await journal.open()
-    made = Settlement(ledger, journal, frozenset(), Metrics(), SystemClock())
-    tasks = [asyncio.ensure_future(made.keep_trying()), asyncio.ensure_future(made.keep_journal())]
+    client = open_store(server.url, presence)
+    ledger = Ledger(client)
+    made = Settlement(ledger, journal, frozenset(), metrics, SystemClock(), presence=presence)
+    watch = StoreWatch(presence, ledger, (made,), metrics)
+    work = (watch.keep_watching(), made.keep_trying(), made.keep_journal())
+    tasks = [asyncio.ensure_future(each) for each in work]
     try:
         yield made
     finally:
@@ -82,6 +88,7 @@ async def settling(
             with suppress(asyncio.CancelledError):
                 await task
         await journal.close()
+        await client.aclose()
 
 
 async def costs(ledger: Ledger) -> list[int]:
@@ -91,7 +98,7 @@ async def costs(ledger: Ledger) -> list[int]:
 
 async def test_entries_wait_for_the_store_in_their_order(server, ledger, tmp_path):
     """What cannot be booked waits on the disk, and all is booked once."""
-    async with settling(ledger, tmp_path / "journal") as settlement:
+    async with settling(server, tmp_path / "journal") as settlement:
         assert await settlement.drain(10) == 0  # it knows which store answers: what that takes is taken
         await settlement.book(entry(1))
         os.kill(server.pid, signal.SIGSTOP)
@@ -109,32 +116,32 @@ async def test_entries_wait_for_the_store_in_their_order(server, ledger, tmp_pat
 async def test_the_next_start_books_what_the_store_did_not_take(server, ledger, tmp_path):
     """What waits when the process ends is booked by the next one."""
     os.kill(server.pid, signal.SIGSTOP)
-    async with settling(ledger, tmp_path / "journal") as settlement:
+    async with settling(server, tmp_path / "journal") as settlement:
         await asyncio.gather(*(settlement.book(entry(number)) for number in range(20)))
         assert await settlement.drain(0.01) == 20
     os.kill(server.pid, signal.SIGCONT)
-    async with settling(ledger, tmp_path / "journal") as settlement:
+    async with settling(server, tmp_path / "journal") as settlement:
         assert await settlement.drain(10) == 0
         assert sorted(await costs(ledger)) == list(range(20))
-    async with settling(ledger, tmp_path / "journal") as settlement:
+    async with settling(server, tmp_path / "journal") as settlement:
         assert settlement._journal.waiting_count == 0, "a clean journal books nothing again"
 
 
-async def test_another_store_gets_what_the_first_had_acknowledged(ledger, tmp_path):
+async def test_another_store_gets_what_the_first_had_acknowledged(server, tmp_path):
     """An acknowledgement is worth as much as the store that gave it."""
-    async with settling(ledger, tmp_path / "journal") as settlement:
+    async with settling(server, tmp_path / "journal") as settlement:
         for number in (1, 2, 3):
             await settlement.book(entry(number))
         await settlement.drain(10)
     async with EmbeddedValkey(tmp_path / "two") as other:
         client = open_store(other.url)
-        async with settling(Ledger(client), tmp_path / "journal") as settlement:
+        async with settling(other, tmp_path / "journal") as settlement:
             await settlement.drain(10)
             assert await costs(Ledger(client)) == [1, 2, 3]
         await client.aclose()
 
 
-async def test_what_the_ledger_cannot_know_any_more_is_left_to_people(ledger, tmp_path):
+async def test_what_the_ledger_cannot_know_any_more_is_left_to_people(server, ledger, tmp_path):
     """An entry that is older than the ledger's memory of attempts could be booked twice: it is kept."""
     journal = Journal(tmp_path / "journal")
     await journal.open()
@@ -142,18 +149,18 @@ async def test_what_the_ledger_cannot_know_any_more_is_left_to_people(ledger, tm
     for data in (entry_codec.encode(old), b"not an entry", entry_codec.encode(entry(2))):
         journal.leave(journal.append("a", data))
     await journal.close()
-    async with settling(ledger, tmp_path / "journal") as settlement:
+    async with settling(server, tmp_path / "journal") as settlement:
         assert await settlement.drain(10) == 0
         assert await costs(ledger) == [2]
         assert not (await ledger.entries(old.started_at)).entries
         assert [bool(s.is_settled) for s in settlement._journal._segments] == [False, True]
 
 
-async def test_a_full_disk_refuses_calls_and_settles_all_the_same(ledger, small_disk):
+async def test_a_full_disk_refuses_calls_and_settles_all_the_same(server, ledger, small_disk):
     """Calls that run are booked in the store; new ones are refused until there is room."""
     limits = Limits(segment_bytes=16_384)
     ballast = small_disk / "ballast"
-    async with settling(ledger, small_disk / "journal", limits) as settlement:
+    async with settling(server, small_disk / "journal", limits) as settlement:
         ballast.write_bytes(bytes(room(small_disk) - 4_096))
         for number in range(100):
             await settlement.book(entry(number))

@@ -1,0 +1,132 @@
+"""Whether the store answers, as this process sees it, and how long one call may wait for it.
+
+Whoever waits for the store in vain says so to its `Presence`. From then on nobody waits: every use of a
+client fails at once, until the one who looks after the store (`app/watch.py`) has found it again. A call that
+makes several trips to the store waits for all of them together no longer than for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
+
+STORE_BUDGET_S = 0.1
+SILENCE_S = 0.05
+"""A wait in vain says nothing of a store that has answered others in this time: it is we who are late."""
+
+
+class Presence:
+    """The state of one store, shared by all that use its client; it begins as away, until it is found.
+
+    `era` counts how often another store was found where one had been.
+    """
+
+    def __init__(self) -> None:
+        self.problem = "not asked yet"
+        self.era = 0
+        self._answered_s = 0.0
+        self._here = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._lost.set()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether using the store fails at once."""
+        return not self._here.is_set()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether whoever asks now must not use the store: it is away, and they do not look for it."""
+        return self.is_away and not _searching.get()
+
+    def note_answer(self) -> None:
+        """The store has just answered somebody."""
+        self._answered_s = monotonic()
+
+    def is_silent(self) -> bool:
+        """Whether the store has answered nobody for a while."""
+        return monotonic() - self._answered_s > SILENCE_S
+
+    def lose(self, problem: str) -> None:
+        """Take the store for away; the first problem counts."""
+        if not self.is_away:
+            self.problem = problem
+            self._here.clear()
+            self._lost.set()
+
+    def find(self, *, is_another: bool = False) -> None:
+        """Take the store for present."""
+        self.era += is_another
+        self.problem = ""
+        self._lost.clear()
+        self._here.set()
+
+    async def until_here(self) -> None:
+        """Return once the store is present."""
+        await self._here.wait()
+
+    async def until_lost(self) -> None:
+        """Return once the store is away."""
+        await self._lost.wait()
+
+    @contextmanager
+    def searching(self) -> Iterator[None]:
+        """Let what is inside use the store also while it is away."""
+        token = _searching.set(True)
+        try:
+            yield
+        finally:
+            _searching.reset(token)
+
+
+@dataclass(slots=True)
+class _Purse:
+    """What one call may still wait; trips at the same time count once."""
+
+    left_s: float
+    depth: int = 0
+    since_s: float = 0.0
+
+    def enter(self) -> float:
+        now_s = monotonic()
+        if self.depth == 0:
+            self.since_s = now_s
+        self.depth += 1
+        return self.left_s - (now_s - self.since_s)
+
+    def leave(self) -> None:
+        self.depth -= 1
+        if self.depth == 0:
+            self.left_s -= monotonic() - self.since_s
+
+
+_searching: ContextVar[bool] = ContextVar("searching", default=False)
+_purse: ContextVar[_Purse | None] = ContextVar("purse", default=None)
+
+
+@contextmanager
+def one_call(budget_s: float = STORE_BUDGET_S) -> Iterator[None]:
+    """Let all trips to the store inside, and in the tasks that are started inside, wait so long together."""
+    token = _purse.set(_Purse(budget_s))
+    try:
+        yield
+    finally:
+        _purse.reset(token)
+
+
+@contextmanager
+def trip(budget_s: float) -> Iterator[float]:
+    """Give how long a trip to the store may take: `budget_s`, or what its call has left."""
+    purse = _purse.get()
+    if purse is None:
+        yield budget_s
+        return
+    left_s = purse.enter()
+    try:
+        yield min(budget_s, left_s)
+    finally:
+        purse.leave()
