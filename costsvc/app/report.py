@@ -13,7 +13,7 @@ from hashlib import sha256
 from costsvc.core.entry import MEASURES
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.savings import Savings
-from costsvc.store.ledger import Cell, Ledger
+from costsvc.store.rollups import Cell, Rollups
 
 LONGEST_RANGE = timedelta(days=366)
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
@@ -46,7 +46,7 @@ class GroupBy(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to add up; `start` and `end` are widened to whole hours."""
+    """What to add up; `start` and `end` are widened to whole hours, and to days where there are no hours."""
 
     tenant: str
     start: datetime
@@ -79,8 +79,8 @@ class Report:
 class Reporter:
     """The use case behind Report."""
 
-    def __init__(self, ledger: Ledger, label_keys: frozenset[str]) -> None:
-        self._ledger = ledger
+    def __init__(self, rollups: Rollups, label_keys: frozenset[str]) -> None:
+        self._rollups = rollups
         self._label_keys = label_keys
 
     async def report(self, query: Query) -> Report:
@@ -92,27 +92,30 @@ class Reporter:
         """
         query = _whole_hours(query)
         self._check(query)
+        query = _whole_days(query, await self._rollups.hours_since())
         after = _read_token(query)
-        start = query.start
-        models = await self._ledger.rollups(query.tenant, start, query.end, "model")
-        groups = await self._groups(query, models)
+        apart = await self._groups_apart(query)
+        models = await self._read(query, "model")
+        groups = _groups(query, models, apart)
         rows = [row for row in _rows(query, groups) if (row.period_start, row.group) > after]
         page = rows[: query.page_size]
         token = _token(query, page[-1]) if len(rows) > len(page) else ""
         return Report(tuple(page), _sum(cell.measures for cell in models), token)
 
-    async def _groups(self, query: Query, models: list[Cell]) -> list[Cell]:
-        """Return cells whose values are the groups of the rows."""
-        if query.group_by is GroupBy.MODEL:
-            return models
+    async def _groups_apart(self, query: Query) -> list[Cell]:
+        """Return the cells of groups that models do not tell.
+
+        Read before those of the models: what is settled in between is then missing here only.
+        """
         if query.group_by is GroupBy.TIER:
-            return await self._ledger.rollups(query.tenant, query.start, query.end, "tier")
+            return await self._read(query, "tier")
         if query.group_by is GroupBy.LABEL:
-            dimension = f"label:{query.label_key}"
-            labelled = await self._ledger.rollups(query.tenant, query.start, query.end, dimension)
-            return labelled + _unlabelled(models, labelled)
-        cells = [Cell(cell.hour, "", cell.measures) for cell in models]
-        return list(_by_technique(cells)) if query.group_by is GroupBy.TECHNIQUE else cells
+            return await self._read(query, f"label:{query.label_key}")
+        return []
+
+    async def _read(self, query: Query, dimension: str) -> list[Cell]:
+        by_hour = query.granularity is Granularity.HOUR
+        return await self._rollups.read(query.tenant, query.start, query.end, dimension, by_hour=by_hour)
 
     def _check(self, query: Query) -> None:
         if query.start >= query.end:
@@ -139,34 +142,62 @@ def _whole_hours(query: Query) -> Query:
     )
 
 
+def _whole_days(query: Query, hours_since: datetime) -> Query:
+    """Widen a start among days that have no hours to the beginning of its day."""
+    if query.start >= hours_since:
+        return query
+    if query.granularity is Granularity.HOUR:
+        raise InvalidRequest(
+            Violation(
+                "granularity", f"hours are kept since {hours_since:%Y-%m-%d}: ask for days, or from then on"
+            )
+        )
+    return replace(query, start=query.start.replace(hour=0))
+
+
+def _groups(query: Query, models: list[Cell], apart: list[Cell]) -> list[Cell]:
+    """Return cells whose values are the groups of the rows."""
+    match query.group_by:
+        case GroupBy.MODEL:
+            return models
+        case GroupBy.TIER:
+            return apart
+        case GroupBy.LABEL:
+            return apart + _unlabelled(models, apart)
+    cells = [replace(cell, value="") for cell in models]
+    return list(_by_technique(cells)) if query.group_by is GroupBy.TECHNIQUE else cells
+
+
 def _rows(query: Query, cells: Iterable[Cell]) -> list[Row]:
     sums: dict[tuple[datetime, str], Sums] = {}
     for cell in cells:
-        key = (_period_start(cell.hour, query), cell.value)
+        key = (_period_start(cell.start, query), cell.value)
         sums[key] = _add(sums.get(key, _NOTHING), cell.measures)
     return [Row(period, group, total) for (period, group), total in sorted(sums.items())]
 
 
-def _period_start(hour: datetime, query: Query) -> datetime:
+def _period_start(start: datetime, query: Query) -> datetime:
     match query.granularity:
         case Granularity.HOUR:
-            return hour
+            return start
         case Granularity.DAY:
-            return hour.replace(hour=0)
+            return start.replace(hour=0)
         case Granularity.MONTH:
-            return hour.replace(day=1, hour=0)
+            return start.replace(day=1, hour=0)
         case Granularity.WHOLE:
             return query.start
 
 
 def _unlabelled(models: Iterable[Cell], labelled: Iterable[Cell]) -> list[Cell]:
     """Return what carries no value of the label, so that the rows of a period sum to its total."""
-    rest: dict[datetime, Sums] = {}
+    rest: dict[tuple[datetime, datetime], Sums] = {}
     for cell in models:
-        rest[cell.hour] = _add(rest.get(cell.hour, _NOTHING), cell.measures)
+        period = (cell.start, cell.end)
+        rest[period] = _add(rest.get(period, _NOTHING), cell.measures)
     for cell in labelled:
-        rest[cell.hour] = tuple(a - b for a, b in zip(rest[cell.hour], cell.measures, strict=True))
-    return [Cell(hour, UNLABELLED, sums) for hour, sums in rest.items() if any(sums)]
+        period = (cell.start, cell.end)
+        rest[period] = tuple(a - b for a, b in zip(rest[period], cell.measures, strict=True))
+    return [Cell(*period, UNLABELLED, sums) for period, sums in rest.items() if any(sums)]
 
 
 def _by_technique(cells: Iterable[Cell]) -> Iterable[Cell]:
@@ -175,7 +206,7 @@ def _by_technique(cells: Iterable[Cell]) -> Iterable[Cell]:
         for technique in TECHNIQUES:
             place = MEASURES.index(f"{technique}_nano_usd")
             kept = tuple(value if at == place else 0 for at, value in enumerate(cell.measures))
-            yield Cell(cell.hour, technique, kept)
+            yield replace(cell, value=technique, measures=kept)
 
 
 def _sum(all_sums: Iterable[Sums]) -> Sums:

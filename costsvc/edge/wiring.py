@@ -85,7 +85,7 @@ def wire(
         completions=completions,
         estimator=Estimator(planner),
         recorder=Recorder(planner, ledger, metrics, clock),
-        reporter=Reporter(ledger, policy.report_labels),
+        reporter=Reporter(ledger.rollups, policy.report_labels),
         clock=clock,
     )
     administration = Administration(

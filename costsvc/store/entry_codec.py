@@ -97,6 +97,22 @@ def decode(data: bytes) -> Entry:
     )
 
 
+def counted(data: bytes, label_keys: Sequence[str]) -> bytes:
+    """Return an entry's bytes with the keys of the labels that it is added up by: so sums can be checked.
+
+    They depend on the policy of the moment, so they are no part of the entry.
+    """
+    if not label_keys:
+        return data
+    return b'%s,"lk":%s}' % (data[:-1], _ENCODER.encode(label_keys).encode())
+
+
+def counted_label_keys(data: bytes) -> Sequence[str]:
+    """Return what `counted` added."""
+    keys: Sequence[str] = json.loads(data).get("lk", ())
+    return keys
+
+
 def _microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 

@@ -19,7 +19,7 @@ Call = tuple[list[str], list[str | bytes | int]]
 """Keys and arguments."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR, _SECOND = timedelta(hours=1), timedelta(seconds=1)
+_SECOND = timedelta(seconds=1)
 _WHOLE_PERMILLE = 1000
 
 
@@ -139,14 +139,14 @@ def _arguments(application: Application, *, is_enforced: bool) -> Iterator[str |
 
 
 def _by_bucket(application: Application, spent: Spent, bucket: int) -> dict[int, int]:
-    """Return what was spent by buckets of a rolling window, an hour's in the bucket in which the hour ends.
+    """Return what was spent by buckets of a rolling window, a day's or hour's in that in which it ends.
 
     So it counts as long as any of it could, and not less.
     """
     found: dict[int, int] = {}
     width = (application.window.end - _EPOCH) // (bucket + 1)
-    for start, nano_usd in spent.by_start.items():
-        number = min((start + _HOUR - _SECOND - _EPOCH) // width, bucket)
+    for end, nano_usd in spent.by_end.items():
+        number = min((end - _SECOND - _EPOCH) // width, bucket)
         found[number] = found.get(number, 0) + nano_usd
     return found
 

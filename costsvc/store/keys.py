@@ -19,7 +19,9 @@ SCHEMA = f"{LEDGER}:schema"
 TENANTS = f"{LEDGER}:tenants"
 """A set: every tenant with an entry."""
 HOURS = f"{LEDGER}:hours"
-"""A set: every hour with entries that are not trimmed."""
+"""A set: every hour with entries that are not sealed."""
+HOURS_SINCE = f"{LEDGER}:hours:since"
+"""A day: of the days before it there are no rollups of hours, only of the days themselves."""
 DAYS = f"{LEDGER}:days"
 """A set: every day with keys that `Ledger.forget_attempts` removes."""
 
@@ -63,9 +65,22 @@ def entries(hour: str) -> str:
     return f"{LEDGER}:entries:{hour}"
 
 
-def rollup(tenant: str, hour: str) -> str:
-    """Return the hash of a tenant's cells in an hour: `<dimension>=<value>` -> packed measures."""
-    return f"{LEDGER}:rollup:{tenant}:{hour}"
+def rollups(tenant: str) -> str:
+    """Return what the keys of a tenant's rollups begin with; `rollup` says how they go on."""
+    return f"{LEDGER}:rollup:{tenant}:"
+
+
+def rollup(tenant: str, period: str) -> str:
+    """Return the hash of a tenant's cells in an hour or a day: `<dimension>=<value>` -> packed measures.
+
+    It has the dimensions with few values, so that reports by them need not read all values of labels.
+    """
+    return f"{rollups(tenant)}{period}"
+
+
+def rollup_values(tenant: str, period: str) -> str:
+    """Return the hash of the cells of tasks and labels, of which a day may have thousands."""
+    return f"{rollup(tenant, period)}:values"
 
 
 def attempts(day: str) -> str:
@@ -104,7 +119,7 @@ def holds(owner: str) -> str:
 
 
 def values(day: str) -> str:
-    """Return the hash that counts a day's distinct values of labels and tasks by tenant."""
+    """Return the hash that counts a day's distinct values of labels and tasks, `<tenant>:<dimension>`."""
     return f"{LEDGER}:values:{day}"
 
 

@@ -7,20 +7,19 @@ not depend on when, or how often, a settlement arrives.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from struct import Struct
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from redis.asyncio import Redis
 
 from costsvc.core.budget import Application
-from costsvc.core.entry import MEASURES, Entry
+from costsvc.core.entry import Entry
 from costsvc.store import entry_codec, keys
 from costsvc.store.charges import Crossing, crossings
 from costsvc.store.connection import Script, ask, translated
+from costsvc.store.rollups import Rollups, pack
 from costsvc.store.spent import Spent, read_spent
 
 REMEMBERED_DAYS = 7
@@ -28,12 +27,7 @@ REMEMBERED_DAYS = 7
 DISTINCT_VALUES = 1_000
 """How many values of one label key (or of the task) a tenant has in a day; the rest count as `_other`."""
 
-_PACKED = Struct(f"<{len(MEASURES)}q")
-_HOUR = timedelta(hours=1)
-_HOURS_AT_ONCE = 48  # one round trip of reading rollups: a millisecond or two for everybody else
-_SCAN_COUNT = 4_096  # a cell hash of ordinary size is read in one step
 _READ_BUDGET_S = 1.0  # of one round trip of a report or a sweep, which no call waits for
-_GLOB_SPECIAL = re.compile(r"([\\*?\[\]])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +43,6 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """What one value of a dimension adds up to in one UTC hour, in the order of `MEASURES`."""
-
-    hour: datetime
-    value: str
-    measures: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Some entries of an hour, and what to pass as `after` to read on; the hour may still grow."""
 
@@ -69,6 +54,7 @@ class Ledger:
     """Entries and rollups of all tenants."""
 
     def __init__(self, client: Redis) -> None:
+        self.rollups = Rollups(client)
         self._client = client
         self._settle = Script.load("settle")
 
@@ -102,7 +88,7 @@ class Ledger:
         script_keys = [
             keys.attempts(day),
             keys.entries(hour),
-            keys.rollup(entry.tenant, hour),
+            keys.rollups(entry.tenant),
             keys.values(day),
             keys.TENANTS,
             keys.HOURS,
@@ -120,12 +106,14 @@ class Ledger:
             days = [keys.day_of(at) for at in _remembered(entry.settled_at)]
             script_keys += [keys.requests(day) for day in days]
             settled_on, request = days[0], keys.request_field(entry.tenant, once_per)
-        uncapped, capped = _fields(entry, label_keys)
+        uncapped, capped = fields_of(entry, label_keys)
         args: list[str | bytes | int] = [
             entry.attempt_id,
             entry.entry_id,
-            encoded or entry_codec.encode(entry),
-            _PACKED.pack(*entry.measures()),
+            entry_codec.counted(
+                encoded or entry_codec.encode(entry), [key for key in entry.labels if key in label_keys]
+            ),
+            pack(entry.measures()),
             entry.tenant,
             hour,
             day,
@@ -172,18 +160,6 @@ class Ledger:
             row: bytes | None = await ask(self._client, "LINDEX", keys.entries(hour), index)
         return entry_codec.decode(row) if row is not None else None
 
-    async def rollups(self, tenant: str, start: datetime, end: datetime, dimension: str) -> list[Cell]:
-        """Return the cells of the UTC hours that begin in [start, end), by hour, then value.
-
-        A dimension is `model`, `tier`, `task` or `label:<key>`. Read some hours at a time: a year is many
-        small steps between which others are served.
-        """
-        cells: list[Cell] = []
-        hours = list(_hours(start, end))
-        for first in range(0, len(hours), _HOURS_AT_ONCE):
-            cells += await self._some_rollups(tenant, hours[first : first + _HOURS_AT_ONCE], dimension)
-        return cells
-
     async def tenants(self) -> list[str]:
         """Return every tenant that has an entry, sorted."""
         async with translated(_READ_BUDGET_S):
@@ -204,37 +180,8 @@ class Ledger:
                 await ask(self._client, "SREM", keys.DAYS, day)
         return len(past)
 
-    async def _some_rollups(self, tenant: str, hours: Sequence[datetime], dimension: str) -> list[Cell]:
-        prefix = f"{dimension}="
-        cells: list[Cell] = []
-        async with translated(_READ_BUDGET_S):
-            found = await self._matching([keys.rollup(tenant, keys.hour_of(hour)) for hour in hours], prefix)
-        for hour, packed in zip(hours, found, strict=True):
-            cells += [
-                Cell(hour, field.decode()[len(prefix) :], _unpack(measures))
-                for field, measures in sorted(packed.items())
-            ]
-        return cells
 
-    async def _matching(self, hashes: Sequence[str], prefix: str) -> list[dict[bytes, bytes]]:
-        """Return of each hash the fields with the prefix, in one round trip unless a hash is large."""
-        pattern = _GLOB_SPECIAL.sub(r"\\\1", prefix) + "*"
-        found: list[dict[bytes, bytes]] = [{} for _ in hashes]
-        cursors = dict.fromkeys(range(len(hashes)), 0)
-        while cursors:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for index, cursor in cursors.items():
-                    pipeline.hscan(hashes[index], cursor, match=pattern, count=_SCAN_COUNT)
-                replies: list[tuple[int, dict[bytes, bytes]]] = await pipeline.execute()
-            for index, (_, fields) in zip(cursors, replies, strict=True):
-                found[index] |= fields
-            cursors = {
-                index: cursor for index, (cursor, _) in zip(cursors, replies, strict=True) if cursor != 0
-            }
-        return found
-
-
-def _fields(entry: Entry, label_keys: Collection[str]) -> tuple[list[str], list[str]]:
+def fields_of(entry: Entry, label_keys: Collection[str]) -> tuple[list[str], list[str]]:
     """Return the cells that an entry belongs to: of dimensions with few values, and of capped ones."""
     uncapped = [f"model={entry.answering_model}", f"tier={entry.tier}"]
     capped = [f"label:{key}={value}" for key, value in entry.labels.items() if key in label_keys]
@@ -246,18 +193,3 @@ def _fields(entry: Entry, label_keys: Collection[str]) -> tuple[list[str], list[
 def _remembered(today: datetime) -> list[datetime]:
     """Return today, then the other days to look at; also tomorrow, where a replica's clock may be already."""
     return [today + timedelta(days=days) for days in (0, 1, *range(-1, -REMEMBERED_DAYS - 1, -1))]
-
-
-def _hours(start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield the beginnings of UTC hours in [start, end)."""
-    hour = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    if hour < start:
-        hour += _HOUR
-    while hour < end:
-        yield hour
-        hour += _HOUR
-
-
-def _unpack(packed: bytes) -> tuple[int, ...]:
-    """Read a cell; measures newer than it are zero, and measures newer than this code are skipped."""
-    return _PACKED.unpack(packed.ljust(_PACKED.size, b"\0")[: _PACKED.size])

@@ -21,7 +21,9 @@ from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
 from costsvc.store import entry_codec, keys
 from costsvc.store import ledger as ledger_module
-from costsvc.store.ledger import Cell, Ledger, Settled
+from costsvc.store import rollups as rollups_module
+from costsvc.store.ledger import Ledger, Settled
+from costsvc.store.rollups import Cell
 
 START = datetime(2026, 3, 4, 23, 59, 59, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -64,7 +66,7 @@ def ledger(store: Redis) -> Ledger:
 async def sums(ledger: Ledger, dimension: str, tenant: str = "acme") -> dict[str, tuple[int, ...]]:
     """Return what each value of a dimension adds up to in the two days around START."""
     total: dict[str, tuple[int, ...]] = {}
-    for cell in await ledger.rollups(tenant, START - DAY, START + DAY, dimension):
+    for cell in await ledger.rollups.read(tenant, START - DAY, START + DAY, dimension):
         total[cell.value] = added(total.get(cell.value, (0,) * len(MEASURES)), cell.measures)
     return total
 
@@ -87,8 +89,9 @@ async def test_a_late_settlement_belongs_to_the_hour_in_which_its_attempt_starte
     """The attempt's start decides the hour, whatever its zone and whenever it settles."""
     tokyo = START.astimezone(timezone(9 * HOUR))
     await ledger.settle(entry(started_at=tokyo, settled_at=START + 3 * DAY), label_keys=())
-    [cell] = await ledger.rollups("acme", START - DAY, START + DAY, "model")
-    assert cell == Cell(datetime(2026, 3, 4, 23, tzinfo=UTC), "small", entry().measures())
+    [cell] = await ledger.rollups.read("acme", START - DAY, START + DAY, "model", by_hour=True)
+    hour = datetime(2026, 3, 4, 23, tzinfo=UTC)
+    assert cell == Cell(hour, hour + HOUR, "small", entry().measures())
 
 
 async def arrive(ledger: Ledger, settlement: Entry) -> Settled:
@@ -147,11 +150,12 @@ async def test_cells_of_another_number_of_measures_are_kept(
 ) -> None:
     """A cell from before a measure existed is padded; measures that only newer code knows are not lost."""
     cell = keys.rollup("acme", keys.hour_of(START))
-    await store.hset(cell, "model=small", (5).to_bytes(8, "little"))
+    for name in (cell, cell[:-2]):
+        await store.hset(name, "model=small", (5).to_bytes(8, "little"))
     await ledger.settle(entry(1), label_keys=())
     assert await sums(ledger, "model") == {"small": added((5,) + (0,) * 14, entry().measures())}
-    older = ledger_module.Struct("<1q")
-    monkeypatch.setattr(ledger_module, "_PACKED", older)
+    older = rollups_module.Struct("<1q")
+    monkeypatch.setattr(rollups_module, "_PACKED", older)
     monkeypatch.setattr(Entry, "measures", lambda _: (1,))
     await ledger.settle(entry(2), label_keys=())
     monkeypatch.undo()
@@ -253,15 +257,38 @@ async def test_settlements_are_taken_when_memory_is_full(ledger: Ledger, store: 
         await store.config_set("maxmemory", 0)
 
 
-async def test_a_year_of_hours_is_read_in_steps_and_in_order(ledger: Ledger) -> None:
-    """Hours come in order, from the first that begins in the range to the last before its end."""
+async def test_a_year_is_read_in_steps_and_in_order(ledger: Ledger) -> None:
+    """Whole days come as days, the rest by hours: those that begin in the range."""
     times = [START - 364 * DAY, START - 2 * HOUR, START]
     for number, started_at in enumerate(times):
         await ledger.settle(entry(number, started_at=started_at), label_keys=())
-    cells = await ledger.rollups("acme", START - 365 * DAY, START, "model")
-    assert [cell.hour for cell in cells] == [at.replace(minute=0, second=0, microsecond=0) for at in times]
-    exclusive = await ledger.rollups("acme", cells[0].hour, cells[-1].hour, "model")
-    assert exclusive == cells[:-1]
+    cells = await ledger.rollups.read("acme", START - 365 * DAY, START, "model")
+    hours = [at.replace(minute=0, second=0, microsecond=0) for at in times]
+    assert [cell.start for cell in cells] == [hours[0].replace(hour=0), *hours[1:]]
+    by_hour = await ledger.rollups.read("acme", START - 365 * DAY, START, "model", by_hour=True)
+    assert [(cell.start, cell.end - cell.start) for cell in by_hour] == [(hour, HOUR) for hour in hours]
+    exclusive = await ledger.rollups.read("acme", hours[0], hours[-1], "model", by_hour=True)
+    assert exclusive == by_hour[:-1]
+
+
+@pytest.mark.parametrize("dimension", ["model", "task", "label:team"])
+async def test_days_and_hours_add_up_to_the_same(ledger: Ledger, dimension: str) -> None:
+    """Each value's day is the sum of its hours."""
+    for number in range(60):
+        which = {
+            "answering_model": f"m{number % 3}",
+            "task": f"t{number % 4}",
+            "labels": {"team": f"{number % 5}"},
+        }
+        await ledger.settle(entry(number, started_at=START - number * HOUR, **which), label_keys={"team"})
+    first = START.replace(hour=0, minute=0, second=0, microsecond=0) - 2 * DAY
+    whole: dict[tuple[datetime, str], tuple[int, ...]] = {}
+    for cell in await ledger.rollups.read("acme", first, first + 3 * DAY, dimension, by_hour=True):
+        key = (cell.start.replace(hour=0), cell.value)
+        whole[key] = added(whole.get(key, (0,) * len(MEASURES)), cell.measures)
+    days = await ledger.rollups.read("acme", first, first + 3 * DAY, dimension)
+    assert {(cell.start, cell.value): cell.measures for cell in days} == whole
+    assert {cell.end - cell.start for cell in days} == {DAY}
 
 
 async def test_a_label_key_with_pattern_characters_reads_only_its_own_values(ledger: Ledger) -> None:

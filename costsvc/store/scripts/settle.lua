@@ -4,8 +4,9 @@
 --
 -- KEYS[1] attempts of the attempt's start day   hash: attempt id -> place
 -- KEYS[2] entries of the hour                   list
--- KEYS[3] rollup of the tenant and hour         hash: dimension=value -> packed measures
--- KEYS[4] distinct values of the day            hash: tenant:dimension -> count, tenant:dimension=value -> 1
+-- KEYS[3] what keys of the tenant's rollups begin with; of an hour and of a day, each has a hash for dimensions
+--   with few values and one, ':values' behind it, for capped ones: dimension=value -> packed measures
+-- KEYS[4] distinct values of the day            hash: tenant:dimension -> count
 -- KEYS[5] tenants   KEYS[6] hours   KEYS[7] days   sets
 -- KEYS[8], KEYS[9] what keys of balances, and of owners' holds, begin with
 -- KEYS[10] at risk (hash), KEYS[11] its index (sorted set), KEYS[12] its sums (hash)
@@ -67,17 +68,13 @@ local tenant = ARGV[5]
 local cap = tonumber(ARGV[10])
 
 -- Beyond the cap a value counts as `_other`, so that no caller can grow a report without bound. Asked only for a
--- value without a cell: one with a cell in this hour was let in earlier in the day.
+-- value that is new in its day.
 local function let_in(field)
   local dimension = string.sub(field, 1, string.find(field, '=', 1, true) - 1)
-  local seen, counter = tenant .. ':' .. field, tenant .. ':' .. dimension
-  if redis.call('HEXISTS', KEYS[4], seen) == 1 then
-    return field
-  end
+  local counter = tenant .. ':' .. dimension
   if tonumber(redis.call('HGET', KEYS[4], counter) or '0') >= cap then
     return dimension .. '=_other'
   end
-  redis.call('HSET', KEYS[4], seen, '1')
   if redis.call('HINCRBY', KEYS[4], counter, 1) == 1 then
     redis.call('SADD', KEYS[7], ARGV[7])
   end
@@ -88,35 +85,53 @@ local function packing(count)
   return '<' .. string.rep('i8', count)
 end
 
-local fields = { unpack(ARGV, 14 + charges) }
-local cells = redis.call('HMGET', KEYS[3], unpack(fields))
-for i = tonumber(ARGV[11]) + 1, #fields do
-  if not cells[i] then
-    local field = let_in(fields[i])
-    if field ~= fields[i] then
-      fields[i], cells[i] = field, redis.call('HGET', KEYS[3], field)
-    end
-  end
-end
-
 local width_now = #ARGV[4] / 8
 local format = packing(width_now)
 local added = { struct.unpack(format, ARGV[4]) }
-local updates = {}
-for i, field in ipairs(fields) do
-  local cell, packed = cells[i], ARGV[4]
-  if cell then
-    local width = #cell / 8
-    local sums = { struct.unpack(width == width_now and format or packing(width), cell) }
-    sums[width + 1] = nil
-    for m = 1, width_now do
-      sums[m] = (sums[m] or 0) + added[m]
-    end
-    packed = struct.pack(#sums == width_now and format or packing(#sums), unpack(sums))
-  end
-  updates[2 * i - 1], updates[2 * i] = field, packed
+
+local function read(key, fields)
+  return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
 end
-redis.call('HSET', KEYS[3], unpack(updates))
+
+-- Adds the measures to cells that are at hand.
+local function add(key, fields, cells)
+  local updates = {}
+  for i, field in ipairs(fields) do
+    local cell, packed = cells[i], ARGV[4]
+    if cell then
+      local width = #cell / 8
+      local sums = { struct.unpack(width == width_now and format or packing(width), cell) }
+      sums[width + 1] = nil
+      for m = 1, width_now do
+        sums[m] = (sums[m] or 0) + added[m]
+      end
+      packed = struct.pack(#sums == width_now and format or packing(#sums), unpack(sums))
+    end
+    updates[2 * i - 1], updates[2 * i] = field, packed
+  end
+  if #updates > 0 then
+    redis.call('HSET', key, unpack(updates))
+  end
+end
+
+local few, many = {}, {}
+for i, field in ipairs({ unpack(ARGV, 14 + charges) }) do
+  local fields = i <= tonumber(ARGV[11]) and few or many
+  fields[#fields + 1] = field
+end
+local hour, day = KEYS[3] .. ARGV[6], KEYS[3] .. ARGV[7]
+local cells = read(day .. ':values', many)
+for i, field in ipairs(many) do
+  if not cells[i] then
+    many[i] = let_in(field)
+    cells[i] = many[i] ~= field and redis.call('HGET', day .. ':values', many[i])
+  end
+end
+add(day .. ':values', many, cells)
+add(hour .. ':values', many, read(hour .. ':values', many))
+cells = read(day, few)
+add(day, few, cells)
+add(hour, few, read(hour, few))
 if not cells[1] then
   redis.call('SADD', KEYS[5], tenant)
 end
