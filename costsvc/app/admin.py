@@ -215,6 +215,7 @@ class Administration:
             started_at=opening.started_at,
             settled_at=self._clock.now(),
             total_ms=round((risk.since - opening.started_at) / timedelta(milliseconds=1)),
+            charges=risk.charges,
         )
 
 

@@ -19,7 +19,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtRisk:
-    """An attempt that may have spent from `lower` to `upper`, and nobody knows what; `since` when."""
+    """An attempt that may have spent from `lower` to `upper`, and nobody knows what; `since` when.
+
+    `charges` name the balances that its upper bound counts against.
+    """
 
     attempt_id: str
     opening: Opening
@@ -27,6 +30,7 @@ class AtRisk:
     upper_nano_usd: int
     since: datetime
     reason: str
+    charges: tuple[str, ...] = ()
 
 
 def held_record(owner: str, opening: Opening, hold: Hold, charges: Iterable[str]) -> str:
@@ -37,7 +41,7 @@ def held_record(owner: str, opening: Opening, hold: Hold, charges: Iterable[str]
 
 def read_at_risk(record: bytes) -> AtRisk:
     """Read what `lose.lua` made of the record of an attempt."""
-    _, member, _, lower, upper, reason, opening = record.decode().split("\n")[:7]
+    _, member, _, lower, upper, reason, opening, *charges = record.decode().removesuffix("\n").split("\n")
     since_us = int(member.split(":", 2)[1])
     read = _read_opening(opening)
     return AtRisk(
@@ -47,6 +51,7 @@ def read_at_risk(record: bytes) -> AtRisk:
         upper_nano_usd=int(upper),
         since=_EPOCH + since_us * _MICROSECOND,
         reason=reason,
+        charges=tuple(charges),
     )
 
 

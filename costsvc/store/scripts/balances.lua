@@ -1,9 +1,10 @@
 -- What scripts that change balances share; it stands where a script says `-- include: balances`.
 --
 -- A balance is a hash of decimal strings: spent, at_risk, q, w; `seeded`, since when its definition counts;
+-- `base`, what of spent no live entry shows: the ledger's sum of before, and entries that are sealed;
 -- `rule`, `alerted`, `next`: thresholds as "permille:nano-USD ...", the highest that was reported, and the sum
--- that reaches the next. Of a rolling window it also has s<n> and r<n>, what of spent and at_risk is bucket n's,
--- and `floor`, the oldest bucket that is still in the sums.
+-- that reaches the next. Of a rolling window it also has s<n>, r<n> and b<n>, what of spent, at_risk and base is bucket
+-- n's (and no base), and `floor`, the oldest bucket that is still in the sums.
 --
 -- Money is added by HINCRBY from strings, exactly; Lua only compares it, below 2^53.
 -- A charge is "<budget>:<window>:<bucket or nothing>:<when it can go, s>:<instance, quoted>".
@@ -32,8 +33,9 @@ end
 -- Takes the buckets before `oldest` out of the sums. No bucket is ever above floor + BUCKETS.
 local function expire(key, floor, oldest)
   if floor < oldest then
-    local names = {}
+    local names, bases = {}, {}
     for n = floor, math.min(oldest - 1, floor + BUCKETS) do
+      bases[#bases + 1] = string.format('b%.0f', n)
       names[#names + 1] = string.format('s%.0f', n)
       names[#names + 1] = string.format('r%.0f', n)
     end
@@ -44,6 +46,7 @@ local function expire(key, floor, oldest)
         redis.call('HDEL', key, name)
       end
     end
+    redis.call('HDEL', key, unpack(bases))
     redis.call('HSET', key, 'floor', string.format('%.0f', oldest))
   end
 end

@@ -25,11 +25,20 @@ if ARGV[4] ~= '' then
   expire(KEYS[1], tonumber(redis.call('HGET', KEYS[1], 'floor') or oldest), oldest)
   redis.call('HSETNX', KEYS[1], 'floor', string.format('%.0f', oldest))
   for n = oldest, oldest + BUCKETS do
-    redis.call('HDEL', KEYS[1], string.format('s%.0f', n))
+    local name, base = string.format('s%.0f', n), string.format('b%.0f', n)
+    local counted = redis.call('HGET', KEYS[1], name)
+    if counted then
+      redis.call('HINCRBY', KEYS[1], base, negated(counted))
+      redis.call('HDEL', KEYS[1], name)
+    end
   end
   for i = 7, #ARGV, 2 do
     redis.call('HSET', KEYS[1], 's' .. ARGV[i], ARGV[i + 1])
+    redis.call('HINCRBY', KEYS[1], 'b' .. ARGV[i], ARGV[i + 1])
   end
+else
+  redis.call('HINCRBY', KEYS[1], 'base', ARGV[3])
+  redis.call('HINCRBY', KEYS[1], 'base', negated(ARGV[2] == '' and '0' or ARGV[2]))
 end
 redis.call('HSET', KEYS[1], 'spent', ARGV[3], 'seeded', since)
 redis.call('ZADD', KEYS[3], 'GT', ARGV[6], ARGV[5])
