@@ -116,7 +116,7 @@ def changed(value: Any, path: tuple[Any, ...], change: Any) -> Any:
 
 INSIDE = [path for path in places(BODY) if path and path != ("max_tokens",)]
 CHANGES = {
-    "replaced": lambda value, new: new,
+    "replaced": lambda _, new: new,
     "wrapped": lambda value, _: [value],
     "nulled": lambda *_: None,
     "negated": lambda value, _: (not value) if isinstance(value, bool) else -value - 1,
