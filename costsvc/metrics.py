@@ -55,6 +55,7 @@ class Metrics:
             "failed_attempts", "Attempts that the provider did not answer.", "failure"
         )
         self._alerts = self._counter("budget_alerts", "Thresholds reached.", "threshold_permille")
+        self._webhooks = self._counter("alert_webhooks", "Alerts posted, in vain, or given up.", "outcome")
         self._refused = self._counter("budget_refusals", "Calls that a hard budget refused.")
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
@@ -99,6 +100,10 @@ class Metrics:
     def budget_alert(self, threshold_permille: int) -> None:
         """Count a threshold that a budget has reached: once a budget, instance and window."""
         self._alerts.labels(str(threshold_permille)).inc()
+
+    def alert_webhook(self, outcome: str) -> None:
+        """Count an alert that was sent, a try that failed, or an alert that was dropped."""
+        self._webhooks.labels(outcome).inc()
 
     def budget_refused(self) -> None:
         """Count a call that a hard budget refused."""

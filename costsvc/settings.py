@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,6 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from costsvc.addresses import is_loopback, split_address
+from costsvc.core.urls import http_url
 
 PREFIX = "COSTSVC_"
 OPTIONS = (
@@ -45,6 +47,7 @@ _SIMILAR = 0.85
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Url = Annotated[str, AfterValidator(http_url)]
 
 
 class SettingsError(ValueError):
@@ -63,6 +66,21 @@ class Admission(BaseModel):
     max_bytes: Count = Field(default=256 * _MB, description="Bytes of requests in flight in one process.")
     max_bytes_per_tenant: Count = Field(
         default=128 * _MB, description="Bytes of requests in flight of one tenant."
+    )
+
+
+class Alerts(BaseModel):
+    """Where alerts of budgets are posted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    webhook_url: Url | None = Field(
+        default=None,
+        repr=False,
+        description="Where alerts of budgets without a URL of their own go. Never printed or logged.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="What alerts are signed with. Never printed or logged."
     )
 
 
@@ -93,7 +111,7 @@ class Settings(BaseSettings):
         description="The provider: `anthropic` or `simulated`. Without it, the real one if there is a key "
         "or an upstream URL, else the simulated one.",
     )
-    upstream_url: str | None = Field(
+    upstream_url: Url | None = Field(
         None, repr=False, description="Where the provider's API is, instead of its public address."
     )
     policy: Path | None = Field(None, description="Policy file that replaces the bundled one.")
@@ -118,6 +136,7 @@ class Settings(BaseSettings):
         description="Seconds that running calls get to end at a stop. When not set: the longest call.",
     )
     admission: Admission = Field(Admission(), description="Limits of what is in flight.")
+    alerts: Alerts = Field(Alerts(), description="Where alerts are posted.")
     anthropic_api_key: SecretStr | None = Field(
         None,
         validation_alias="ANTHROPIC_API_KEY",
@@ -138,13 +157,14 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, Any]:
         """Return all settings as JSON values, without the key and without credentials inside URLs."""
-        values = self.model_dump(mode="json", exclude={"anthropic_api_key"})
+        values = self.model_dump(mode="json", exclude={"anthropic_api_key", "alerts"})
         urls = {name: _without_credentials(values[name]) for name in ("redis_url", "upstream_url")}
         return {
             **values,
             **urls,
             "provider": self.provider,
             "has_api_key": self.anthropic_api_key is not None,
+            "has_alert_webhook": self.alerts.webhook_url is not None,
         }
 
     @field_validator("listen", "ops")
@@ -164,13 +184,6 @@ class Settings(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
-
-    @field_validator("upstream_url")
-    @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
-        if url and not (urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname):
-            raise SettingsError("must be a URL such as http://127.0.0.1:8787")
-        return url
 
     @field_validator("anthropic_api_key", mode="before")
     @classmethod
@@ -245,8 +258,8 @@ def _check_names() -> None:
 def _fields() -> list[tuple[tuple[str, ...], Any]]:
     found: list[tuple[tuple[str, ...], Any]] = []
     for name, field in Settings.model_fields.items():
-        if field.annotation is Admission:
-            found += [((name, inner), details) for inner, details in Admission.model_fields.items()]
+        if field.annotation in (Admission, Alerts):
+            found += [((name, inner), details) for inner, details in field.annotation.model_fields.items()]
         else:
             found.append(((str(field.validation_alias or name),), field))
     return found

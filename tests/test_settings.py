@@ -98,10 +98,11 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         {
             "redis_url": "rediss://user:pass-word@store:6379/0?token=abc",
             "upstream_url": "https://u:pass-word@gw/v",
+            "alerts": {"webhook_url": "https://hooks/T0-path", "webhook_secret": "whsec"},
         }
     )
     shown = json.dumps(settings.shown()) + repr(settings) + str(settings)
-    assert not any(secret in shown for secret in (KEY, "pass-word", "abc"))
+    assert not any(secret in shown for secret in (KEY, "pass-word", "abc", "T0-path", "whsec"))
     assert settings.shown()["redis_url"] == "rediss://store:6379/0"
     assert settings.shown()["has_api_key"] is True
 

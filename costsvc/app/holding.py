@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from costsvc.app.alerts import Alerts
 from costsvc.app.attempt import Attempt
 from costsvc.app.plan import Planner
 from costsvc.core.budget import Application, Definitions, Mode, applying, define
@@ -72,7 +71,6 @@ class Holding:
         self._holds = holds
         self._ledger = ledger
         self._planner = planner
-        self._alerts = Alerts(metrics)
         self._metrics = metrics
         self._clock = clock
         self._version = -1
@@ -176,10 +174,8 @@ class Holding:
         )
         match answer:
             case Held():
-                self._alerts.crossed(answer.crossed)
                 return answer
             case Refused():
-                self._alerts.crossed(answer.crossed)
                 self._metrics.budget_refused()
                 raise refusal(applications[answer.index], answer.balance, hold)
             case Stale():

@@ -14,7 +14,6 @@ from datetime import timedelta
 
 import structlog
 
-from costsvc.app.alerts import Alerts
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed, StoreUnavailable
 from costsvc.metrics import Metrics
@@ -50,7 +49,6 @@ class Settlement:
         self._journal = journal
         self._label_keys = label_keys
         self._metrics = metrics
-        self._alerts = Alerts(metrics)
         self._clock = clock
         self._unjournaled: deque[Entry] = deque()  # only of calls that ran when the journal failed
         self._left = asyncio.Event()
@@ -130,10 +128,9 @@ class Settlement:
     async def _settle(self, entry: Entry, encoded: bytes) -> bool:
         """Book an entry; return whether the store answered."""
         try:
-            settled = await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
+            await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
         except StoreUnavailable:
             return False
-        self._alerts.crossed(settled.crossed)
         return True
 
     async def _make_durable(self, ticket: Ticket, entry: Entry) -> None:

@@ -66,6 +66,7 @@ def budget() -> None:
     type=click.Choice(["simple", "medium", "complex"]),
     help="The highest tier while a soft budget is full.",
 )
+@click.option("--webhook-url", default="", help="Where its alerts go, instead of where all go.")
 @operator_options
 def set_(
     *,
@@ -80,6 +81,7 @@ def set_(
     overshoot: int | None,
     alerts: tuple[int, ...],
     cap_tier: str | None,
+    webhook_url: str,
     target: str,
     as_json: bool,
 ) -> None:
@@ -95,6 +97,7 @@ def set_(
             overshoot_permille=overshoot,
             thresholds_permille=sorted(alerts),
             cap_tier=f"TIER_{(cap_tier or 'unspecified').upper()}",
+            webhook_url=webhook_url,
         )
     )
 

@@ -16,6 +16,7 @@ from costsvc.core.catalog import Catalog
 from costsvc.core.errors import InvalidRequest, TooManyBudgets, Violation
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.request import Tier
+from costsvc.core.urls import http_url
 from costsvc.core.windows import (
     MAX_ROLLING,
     MIN_ROLLING,
@@ -82,7 +83,7 @@ class Scope:
 class Budget:
     """One definition. `strict` allows no overshoot; `cap_tier` is what a full soft budget caps calls at.
 
-    Thresholds are permille of the limit.
+    Thresholds are permille of the limit; `webhook_url` is where alerts go instead of where all go.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Budget:
     overshoot_permille: int = DEFAULT_OVERSHOOT_PERMILLE
     thresholds_permille: tuple[int, ...] = DEFAULT_THRESHOLDS_PERMILLE
     cap_tier: Tier | None = None
+    webhook_url: str = ""
 
     @property
     def overshoot_nano_usd(self) -> int:
@@ -201,6 +203,8 @@ def _violations(budget: Budget, catalog: Catalog) -> Iterator[Violation]:
     yield from _threshold_violations(budget.thresholds_permille)
     if budget.cap_tier is not None and budget.mode is not Mode.SOFT:
         yield Violation("cap_tier", f"is what a soft budget does; this one is {budget.mode.value}")
+    if budget.webhook_url:
+        yield from _webhook_violations(budget.webhook_url)
 
 
 def _scope_violations(scope: Scope, catalog: Catalog) -> Iterator[Violation]:
@@ -229,6 +233,13 @@ def _window_violations(window: WindowSpec) -> Iterator[Violation]:
         find_zone(window.zone)
     except ValueError as error:
         yield Violation("window.zone", str(error))
+
+
+def _webhook_violations(url: str) -> Iterator[Violation]:
+    try:
+        http_url(url)
+    except ValueError as error:
+        yield Violation("webhook_url", str(error))
 
 
 def _threshold_violations(thresholds: tuple[int, ...]) -> Iterator[Violation]:

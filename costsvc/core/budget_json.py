@@ -37,6 +37,7 @@ def write_budget(budget: Budget) -> str:
             "overshoot_permille": budget.overshoot_permille,
             "thresholds_permille": list(budget.thresholds_permille),
             "cap_tier": cap.label if cap else None,
+            "webhook_url": budget.webhook_url,
         },
         separators=(",", ":"),
     )
@@ -69,6 +70,7 @@ def _budget(table: dict[str, Any]) -> Budget:
         overshoot_permille=table["overshoot_permille"],
         thresholds_permille=tuple(table["thresholds_permille"]),
         cap_tier=Tier[cap.upper()] if cap else None,
+        webhook_url=table.get("webhook_url", ""),
     )
 
 

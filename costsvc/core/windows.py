@@ -8,6 +8,7 @@ is none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -24,6 +25,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _LONGEST_MONTH = timedelta(days=31)
 _NEIGHBOURHOODS_KEPT = 4_096
+_ROLLING_KEY = re.compile(r"rolling-(\d+)s")
 _NOT_IANA = ("posix", "right/")
 
 
@@ -116,6 +118,12 @@ def buckets_at(spec: Rolling, instant: datetime) -> Buckets:
     width_s = spec.duration // _SECOND // BUCKET_COUNT
     number = (instant - _EPOCH) // timedelta(seconds=width_s)
     return Buckets(number=number, width_s=width_s, counted=range(number - BUCKET_COUNT, number + 1))
+
+
+def rolling_duration(window_key: str) -> timedelta | None:
+    """Return the duration of a rolling window by its key, None of a calendar's."""
+    found = _ROLLING_KEY.fullmatch(window_key)
+    return int(found[1]) * _SECOND if found else None
 
 
 def _rolling_window(spec: Rolling, instant: datetime) -> Window:

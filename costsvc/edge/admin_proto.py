@@ -66,6 +66,7 @@ def budget(message: v1.Budget) -> Budget:
         ),
         thresholds_permille=tuple(message.thresholds_permille) or DEFAULT_THRESHOLDS_PERMILLE,
         cap_tier=Tier(message.cap_tier) if message.cap_tier else None,
+        webhook_url=message.webhook_url,
     )
 
 
@@ -82,6 +83,7 @@ def budget_message(value: Budget) -> v1.Budget:
         overshoot_permille=value.overshoot_permille,
         thresholds_permille=value.thresholds_permille,
         cap_tier=v1.Tier.Name(value.cap_tier or v1.TIER_UNSPECIFIED),
+        webhook_url=value.webhook_url,
     )
 
 

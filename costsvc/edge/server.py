@@ -27,6 +27,7 @@ from costsvc.core.request import MAX_BODY_BYTES
 from costsvc.edge.calls import decoding, warm_up
 from costsvc.edge.health import SERVICES
 from costsvc.edge.ops import configuration, serve_ops
+from costsvc.edge.webhook import WebhookClient
 from costsvc.edge.wiring import Parts, wire
 from costsvc.metrics import Metrics
 from costsvc.ports import Upstream
@@ -104,6 +105,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             client=await _open_store(settings, presence, stack),
             presence=presence,
             upstream=await _open_upstream(settings, stack),
+            post=(await stack.enter_async_context(WebhookClient())).post,
             journal=await _open_journal(settings, stack),
             metrics=metrics,
         )
@@ -114,6 +116,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             parts.settlement.keep_trying(),
             parts.settlement.keep_journal(),
             parts.holding.keep_tending(),
+            parts.alerting.keep_delivering(),
             parts.health.watch(),
         ):
             _in_background(stack, work)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from costsvc.app.admin import Administration
+from costsvc.app.alerts import Alerting, Post, Webhook
 from costsvc.app.complete import Completions
 from costsvc.app.estimate import Estimator
 from costsvc.app.holding import Holding
@@ -27,7 +28,8 @@ from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
-from costsvc.settings import Settings
+from costsvc.settings import Alerts, Settings
+from costsvc.store.alerts import AlertQueue
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
@@ -47,6 +49,7 @@ class Parts:
     settlement: Settlement
     holding: Holding
     watch: StoreWatch
+    alerting: Alerting
     health: Health
 
 
@@ -59,9 +62,10 @@ def wire(
     presence: Presence,
     journal: Journal,
     upstream: Upstream,
+    post: Post,
     metrics: Metrics,
 ) -> Parts:
-    """Return the parts of a service, on its store, its journal and its provider."""
+    """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
     planner = Planner(catalog, policy, Observations())
     settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock, presence=presence)
@@ -105,7 +109,20 @@ def wire(
         settlement=settlement,
         holding=holding,
         watch=StoreWatch(presence, ledger, (holding, settlement), metrics),
+        alerting=_alerting(settings.alerts, client, post, metrics),
         health=Health(presence, journal),
+    )
+
+
+def _alerting(alerts: Alerts, client: Redis, post: Post, metrics: Metrics) -> Alerting:
+    secret = alerts.webhook_secret.get_secret_value() if alerts.webhook_secret else ""
+    return Alerting(
+        queue=AlertQueue(client),
+        book=BudgetBook(client),
+        webhook=Webhook(url=alerts.webhook_url or "", secret=secret.strip().encode()),
+        post=post,
+        metrics=metrics,
+        clock=SystemClock(),
     )
 
 

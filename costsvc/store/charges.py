@@ -5,29 +5,14 @@ Scripts read these texts, and other versions wrote some of them: what is in them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from costsvc.core.budget import Application
 from costsvc.core.windows import BUCKET_COUNT, Rolling
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """A threshold, in permille of the limit, that a budget's spend (with what is at risk) has reached.
-
-    Reported once per budget, instance, threshold and window, to whichever process reaches it.
-    """
-
-    budget_id: str
-    instance: str
-    threshold_permille: int
-    window_key: str
 
 
 def charge_of(application: Application) -> str:
@@ -53,17 +38,6 @@ def ends_s(application: Application) -> int:
     if isinstance(spec, Rolling):  # the window's end is when the oldest bucket goes; this one is the youngest
         end += BUCKET_COUNT * _width(spec)
     return (end - _EPOCH) // _SECOND
-
-
-def crossings(reply: Sequence[bytes]) -> tuple[Crossing, ...]:
-    """Read what a script says of thresholds: charge, permille, ..."""
-    pairs = zip(reply[::2], reply[1::2], strict=True)
-    return tuple(_crossing(charge.decode(), int(permille)) for charge, permille in pairs)
-
-
-def _crossing(charge: str, threshold_permille: int) -> Crossing:
-    budget_id, window_key, _, _, instance = charge.split(":", 4)
-    return Crossing(budget_id, unquote(instance), threshold_permille, window_key)
 
 
 def _width(spec: Rolling) -> timedelta:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from costsvc.core.budget import Application, Mode
+from costsvc.core.budget import Application, Budget, Mode
 from costsvc.core.holds import Balance, Hold
 from costsvc.core.opening import Opening
 from costsvc.store import keys
 from costsvc.store.attempts import held_record, microseconds
-from costsvc.store.charges import Crossing, bucket_of, charge_of, ends_s
+from costsvc.store.charges import bucket_of, charge_of, ends_s
 from costsvc.store.spent import Spent
 
 Call = tuple[list[str], list[str | bytes | int]]
@@ -27,7 +27,6 @@ _WHOLE_PERMILLE = 1000
 class Held:
     """The money is held. `soft_full` and `shadow_refused` are budgets without room that let the call by."""
 
-    crossed: tuple[Crossing, ...] = ()
     soft_full: tuple[str, ...] = ()
     shadow_refused: tuple[str, ...] = ()
 
@@ -38,7 +37,6 @@ class Refused:
 
     index: int
     balance: Balance
-    crossed: tuple[Crossing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def hold_call(
     day = keys.day_of(opening.started_at)
     script_keys = [
         *(keys.attempts(day), keys.BUDGETS_VERSION, keys.BUDGETS_SINCE, keys.DAYS, keys.BUDGETS_COUNTED),
-        *(keys.holds(owner), keys.LEASES),
+        *(keys.holds(owner), keys.LEASES, keys.ALERTS),
         *(key for each in applications for key in _balance_keys(each)),
     ]
     return script_keys, [
@@ -87,10 +85,10 @@ def hold_call(
 def hold_reply(reply: Any, applications: Sequence[Application]) -> Held | Refused | Stale | Unseeded | None:
     """Read what `hold.lua` says, None where it is too late for a hold."""
     match reply:
-        case [b"held", full, crossed]:
-            return _held(applications, full, crossed)
-        case [b"refused", crossed, index, *amounts]:
-            return Refused(index=index, balance=_balance(amounts), crossed=_crossings(applications, crossed))
+        case [b"held", full]:
+            return _held(applications, full)
+        case [b"refused", index, *amounts]:
+            return Refused(index=index, balance=_balance(amounts))
         case [b"unseeded", indexes]:
             return Unseeded(tuple(indexes))
         case [b"stale"]:
@@ -104,13 +102,14 @@ def seed_call(application: Application, spent: Spent) -> Call:
     budget_id, bucket = application.budget.id, bucket_of(application)
     balance, index = _balance_keys(application)
     by_bucket = {} if bucket is None else _by_bucket(application, spent, bucket)
-    return [balance, keys.BUDGETS_SINCE, index, keys.BUDGETS_COUNTED], [
+    return [balance, keys.BUDGETS_SINCE, index, keys.BUDGETS_COUNTED, keys.ALERTS], [
         budget_id,
         spent.before,
         spent.nano_usd,
         "" if bucket is None else bucket,
         keys.balance_member(application.window.key, application.instance),
         ends_s(application),
+        _rule(application.budget),
         *(word for pair in by_bucket.items() for word in pair),
     ]
 
@@ -128,14 +127,18 @@ def _arguments(application: Application, *, is_enforced: bool) -> Iterator[str |
     yield int(is_enforced and budget.mode is Mode.HARD)
     yield budget.limit_nano_usd
     yield budget.limit_nano_usd + budget.overshoot_nano_usd
-    yield " ".join(
-        f"{permille}:{-(-permille * budget.limit_nano_usd // _WHOLE_PERMILLE)}"
-        for permille in budget.thresholds_permille
-    )
+    yield _rule(budget)
     yield microseconds(window.start)
     yield "" if bucket is None else bucket
     yield keys.balance_member(window.key, application.instance)
     yield ends_s(application)
+
+
+def _rule(budget: Budget) -> str:
+    """Return what alerts go by: the limit, then each threshold with the smallest sum that reaches it."""
+    limit = budget.limit_nano_usd
+    reached = (f"{at}:{-(-at * limit // _WHOLE_PERMILLE)}" for at in budget.thresholds_permille)
+    return f"{limit} {' '.join(reached)}"
 
 
 def _by_bucket(application: Application, spent: Spent, bucket: int) -> dict[int, int]:
@@ -151,21 +154,11 @@ def _by_bucket(application: Application, spent: Spent, bucket: int) -> dict[int,
     return found
 
 
-def _held(applications: Sequence[Application], full: Sequence[int], crossed: Sequence[int | bytes]) -> Held:
+def _held(applications: Sequence[Application], full: Sequence[int]) -> Held:
     budgets = [applications[index].budget for index in full]
     return Held(
-        crossed=_crossings(applications, crossed),
         soft_full=tuple(budget.id for budget in budgets if budget.mode is Mode.SOFT),
         shadow_refused=tuple(budget.id for budget in budgets if budget.mode is Mode.SHADOW),
-    )
-
-
-def _crossings(applications: Sequence[Application], reply: Sequence[int | bytes]) -> tuple[Crossing, ...]:
-    pairs = zip(reply[::2], reply[1::2], strict=True)
-    return tuple(
-        Crossing(each.budget.id, each.instance, int(permille), each.window.key)
-        for index, permille in pairs
-        for each in (applications[int(index)],)
     )
 
 

@@ -246,7 +246,7 @@ class Holds:
 def _lose_keys(day: str) -> list[str]:
     return [
         *(keys.attempts(day), keys.BALANCE, keys.HOLDS, keys.AT_RISK, keys.AT_RISK_INDEX, keys.AT_RISK_SUMS),
-        *(keys.LEASES, keys.DAYS, keys.BUDGETS_COUNTED, keys.BALANCES),
+        *(keys.LEASES, keys.DAYS, keys.BUDGETS_COUNTED, keys.BALANCES, keys.ALERTS),
     ]
 
 

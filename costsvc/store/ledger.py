@@ -17,7 +17,6 @@ from redis.asyncio import Redis
 from costsvc.core.budget import Application
 from costsvc.core.entry import Entry
 from costsvc.store import entry_codec, keys
-from costsvc.store.charges import Crossing, crossings
 from costsvc.store.connection import Script, ask, translated
 from costsvc.store.rollups import Rollups, pack
 from costsvc.store.spent import Spent, read_spent
@@ -32,14 +31,10 @@ _READ_BUDGET_S = 1.0  # of one round trip of a report or a sweep, which no call 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Where a settlement ended: in a new entry, or in the one that was there before.
-
-    `crossed` are the thresholds of budgets that it reached, each reported once in a window.
-    """
+    """Where a settlement ended: in a new entry, or in the one that was there before."""
 
     entry_id: str
     duplicate: bool
-    crossed: tuple[Crossing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +95,7 @@ class Ledger:
             keys.AT_RISK_SUMS,
             keys.BUDGETS_COUNTED,
             keys.BALANCES,
+            keys.ALERTS,
         ]
         settled_on, request = "", ""
         if once_per:
@@ -128,10 +124,10 @@ class Ledger:
             *capped,
         ]
         async with translated():
-            reply: bytes | list[bytes] | None = await self._settle.run(self._client, script_keys, args)
-        if isinstance(reply, bytes):
+            reply: bytes | None = await self._settle.run(self._client, script_keys, args)
+        if reply is not None:
             return Settled(reply.decode().split(":", 2)[2], duplicate=True)
-        return Settled(entry.entry_id, duplicate=False, crossed=crossings(reply or ()))
+        return Settled(entry.entry_id, duplicate=False)
 
     async def spent(self, application: Application, until: datetime) -> Spent:
         """Return what the entries of an application's window up to an instant add up to, for `Holds.seed`.

@@ -77,7 +77,7 @@ class BudgetWindow(_message.Message):
     def __init__(self, calendar: _Optional[_Union[CalendarWindow, _Mapping]] = ..., duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("id", "scope", "window", "limit_nano_usd", "mode", "strict", "overshoot_permille", "thresholds_permille", "cap_tier")
+    __slots__ = ("id", "scope", "window", "limit_nano_usd", "mode", "strict", "overshoot_permille", "thresholds_permille", "cap_tier", "webhook_url")
     ID_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Budget(_message.Message):
     OVERSHOOT_PERMILLE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLDS_PERMILLE_FIELD_NUMBER: _ClassVar[int]
     CAP_TIER_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
     id: str
     scope: BudgetScope
     window: BudgetWindow
@@ -96,7 +97,8 @@ class Budget(_message.Message):
     overshoot_permille: int
     thresholds_permille: _containers.RepeatedScalarFieldContainer[int]
     cap_tier: _types_pb2.Tier
-    def __init__(self, id: _Optional[str] = ..., scope: _Optional[_Union[BudgetScope, _Mapping]] = ..., window: _Optional[_Union[BudgetWindow, _Mapping]] = ..., limit_nano_usd: _Optional[int] = ..., mode: _Optional[_Union[BudgetMode, str]] = ..., strict: bool = ..., overshoot_permille: _Optional[int] = ..., thresholds_permille: _Optional[_Iterable[int]] = ..., cap_tier: _Optional[_Union[_types_pb2.Tier, str]] = ...) -> None: ...
+    webhook_url: str
+    def __init__(self, id: _Optional[str] = ..., scope: _Optional[_Union[BudgetScope, _Mapping]] = ..., window: _Optional[_Union[BudgetWindow, _Mapping]] = ..., limit_nano_usd: _Optional[int] = ..., mode: _Optional[_Union[BudgetMode, str]] = ..., strict: bool = ..., overshoot_permille: _Optional[int] = ..., thresholds_permille: _Optional[_Iterable[int]] = ..., cap_tier: _Optional[_Union[_types_pb2.Tier, str]] = ..., webhook_url: _Optional[str] = ...) -> None: ...
 
 class BudgetBalance(_message.Message):
     __slots__ = ("instance", "window_start_time", "window_end_time", "spent_nano_usd", "at_risk_nano_usd", "held_nano_usd", "held_worst_nano_usd", "remaining_nano_usd")

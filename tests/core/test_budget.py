@@ -129,6 +129,7 @@ def test_at_most_sixteen_budgets_apply() -> None:
         ({"thresholds_permille": (0,)}, ["thresholds_permille"]),
         ({"thresholds_permille": (10_001,)}, ["thresholds_permille"]),
         ({"thresholds_permille": tuple(range(1, 22))}, ["thresholds_permille"]),
+        ({"webhook_url": "file:///etc/passwd"}, ["webhook_url"]),
         ({"mode": Mode.HARD, "cap_tier": Tier.SIMPLE}, ["cap_tier"]),
         ({"mode": Mode.SHADOW, "cap_tier": Tier.SIMPLE}, ["cap_tier"]),
     ],
@@ -153,6 +154,7 @@ def test_a_budget_that_cannot_work_is_refused(changes: dict[str, Any], fields: l
         {"thresholds_permille": (1, 1000, 1500)},
         {"mode": Mode.SOFT, "cap_tier": Tier.SIMPLE},
         {"scope": Scope(Kind.EACH_LABEL, "team")},
+        {"webhook_url": "http://127.0.0.1:9/x"},
     ],
 )
 def test_what_keeps_the_rules_stays_as_it_is(changes: dict[str, Any]) -> None:
@@ -190,6 +192,7 @@ budgets = st.builds(
     overshoot_permille=st.integers(0, 1000),
     thresholds_permille=st.lists(st.integers(1, 10_000)).map(tuple),
     cap_tier=st.none() | st.sampled_from(Tier),
+    webhook_url=st.text(),
 )
 
 
@@ -214,9 +217,17 @@ def test_the_written_form_stays() -> None:
         "overshoot_permille": 50,
         "thresholds_permille": [500, 800, 950, 1000],
         "cap_tier": "medium",
+        "webhook_url": "",
     }
     written = json.loads(write_budget(budget(window=Calendar(Unit.WEEK, "Europe/Berlin"))))
     assert written["window"] == {"calendar": "week", "zone": "Europe/Berlin"}
+
+
+def test_what_had_no_webhook_is_read() -> None:
+    """A definition of before has none."""
+    written = write_budget(budget()).replace(',"webhook_url":""', "")
+    assert "webhook_url" not in written
+    assert read_budget(written) == budget()
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"version":2}', '{"version":1}', "null"])

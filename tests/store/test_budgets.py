@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -226,32 +225,3 @@ async def test_a_listing_is_bounded_and_knows_its_window(bench: Bench) -> None:
     )
     assert {key for _, key, _ in found} == {window_at(Calendar(Unit.DAY), AT).key}
     assert await bench.book.balances("none", AT) == []
-
-
-async def test_thresholds_are_reported_once_in_a_window(bench: Bench) -> None:
-    """By spend, not by what is held; never again in the window, and anew in the next."""
-    await bench.define(budget(mode=Mode.SOFT, thresholds_permille=(500, 800, 1000)))
-    met = []
-    for number, cost in enumerate([499, 1, 400, 500]):
-        assert (await bench.hold(opening(f"a{number}"), amounts(900))).crossed == ()
-        settled = await bench.ledger.settle(entry(opening(f"a{number}"), cost), label_keys=())
-        met.append([crossing.threshold_permille for crossing in settled.crossed])
-    assert met == [[], [500], [800], [1000]]
-    assert (await bench.hold(opening("b"), amounts(1))).soft_full == ("b",)
-    tomorrow = opening("t", started_at=AT + DAY)
-    await bench.hold(tomorrow, amounts(1))
-    [first, *_] = (await bench.ledger.settle(entry(tomorrow, 2000), label_keys=())).crossed
-    assert (first.budget_id, first.instance, first.threshold_permille) == ("b", "", 500)
-
-
-async def test_a_lowered_limit_reports_what_it_has_passed(bench: Bench) -> None:
-    """Also where the hold that finds it is refused; raising it again repeats nothing."""
-    await bench.define(budget(thresholds_permille=(500, 1000)))
-    await bench.hold(opening("a"), amounts(400))
-    await bench.ledger.settle(entry(opening("a"), 400), label_keys=())
-    await bench.define(replace(budget(), limit_nano_usd=400, thresholds_permille=(500, 1000)))
-    refused = await bench.hold(opening("b"), amounts(1))
-    assert isinstance(refused, Refused)
-    assert [each.threshold_permille for each in refused.crossed] == [500, 1000]
-    await bench.define(budget(thresholds_permille=(500, 1000)))
-    assert await bench.hold(opening("c"), amounts(1)) == Held()

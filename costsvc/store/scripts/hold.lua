@@ -8,16 +8,16 @@
 -- KEYS[4] days   KEYS[5] budgets with balances   sets
 -- KEYS[6] the owner's holds                      set: day:attempt id
 -- KEYS[7] leases                                 sorted set: owner by the end of its lease, ms
--- KEYS[8...] for each application: its balance (hash), and the index of its budget's balances (sorted set)
+-- KEYS[8] the queue of alerts                    sorted set
+-- KEYS[9...] for each application: its balance (hash), and the index of its budget's balances (sorted set)
 --
 -- ARGV[1] attempt id   ARGV[2] version, '' for any   ARGV[3] not after, by this server's clock, microseconds
 -- ARGV[4] q   ARGV[5] w   ARGV[6] owner   ARGV[7] end of its lease, ms   ARGV[8] start day   ARGV[9] the record
 -- ARGV[10...] for each application, 9: budget id, what refuses (1) or not (0), limit, bound of the worst case,
---   thresholds, start of the window in microseconds, bucket or '', member of the index, its score
+--   limit and thresholds, start of the window in microseconds, bucket or '', member of the index, its score
 --
--- Returns {'late'}, {'ended'}, {'stale'}, {'unseeded', indexes}, {'held', full, crossed}, or
--- {'refused', crossed, index, spent, at_risk, q, w}; full: indexes of budgets without room that let by;
--- crossed: index, permille, ...; indexes begin at 0.
+-- Returns {'late'}, {'ended'}, {'stale'}, {'unseeded', indexes}, {'held', full}, or
+-- {'refused', index, spent, at_risk, q, w}; full: indexes of budgets without room that let by; indexes begin at 0.
 
 -- include: balances
 
@@ -27,13 +27,13 @@ if tonumber(time[1]) * 1000000 + tonumber(time[2]) > tonumber(ARGV[3]) then
 end
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 if record then
-  return string.sub(record, 1, 2) == 'h\n' and { 'held', {}, {} } or { 'ended' }
+  return string.sub(record, 1, 2) == 'h\n' and { 'held', {} } or { 'ended' }
 end
 if ARGV[2] ~= '' and ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0') then
   return { 'stale' }
 end
 
-local applications = (#KEYS - 7) / 2
+local applications = (#KEYS - 8) / 2
 local since = {}
 if applications > 0 then
   local ids = {}
@@ -43,12 +43,25 @@ if applications > 0 then
   since = redis.call('HMGET', KEYS[3], unpack(ids))
 end
 
-local NAMES = { 'spent', 'at_risk', 'q', 'w', 'seeded', 'rule', 'next', 'alerted', 'floor' }
+local function place_of(at)
+  return { budget = ARGV[at], member = ARGV[at + 7], bucket = ARGV[at + 6], ends = ARGV[at + 8] }
+end
+
+-- Tells whether a rolling window is below what it reported, and that is a whole window ago.
+local function has_fallen(bucket, fired, rule, alerted, known)
+  if bucket == '' or not fired or tonumber(bucket) - tonumber(fired) <= BUCKETS then
+    return false
+  end
+  local at = string.match(rule, ' ' .. alerted .. ':(%d+)')
+  return at ~= nil and known < tonumber(at)
+end
+
+local NAMES = { 'spent', 'at_risk', 'q', 'w', 'seeded', 'rule', 'next', 'alerted', 'floor', 'fired' }
 local q, w = tonumber(ARGV[4]), tonumber(ARGV[5])
-local unseeded, full, crossed, fresh, partial = {}, {}, {}, {}, {}
+local unseeded, full, fresh, partial = {}, {}, {}, {}
 local refused, refusing
 for i = 1, applications do
-  local key, at = KEYS[6 + 2 * i], 1 + 9 * i
+  local key, at = KEYS[7 + 2 * i], 1 + 9 * i
   local now = redis.call('HMGET', key, unpack(NAMES))
   local bucket = ARGV[at + 6]
   if bucket ~= '' and now[9] and tonumber(now[9]) < tonumber(bucket) - BUCKETS then
@@ -72,11 +85,9 @@ for i = 1, applications do
   end
   if not fresh[i] then
     local rule, following = ARGV[at + 4], now[7]
-    if now[6] ~= rule or (following and following ~= '' and known >= tonumber(following)) then
-      for _, permille in ipairs(cross(key, rule, now[8] or '0', known)) do
-        crossed[#crossed + 1] = i - 1
-        crossed[#crossed + 1] = permille
-      end
+    local fell = has_fallen(bucket, now[10], now[6], now[8], known)
+    if now[6] ~= rule or fell or (following and following ~= '' and known >= tonumber(following)) then
+      cross(KEYS[8], key, place_of(at), rule, fell)
     end
   end
 end
@@ -84,11 +95,11 @@ if #unseeded > 0 and ARGV[2] ~= '' then
   return { 'unseeded', unseeded }
 end
 if refused then
-  return { 'refused', crossed, refused, refusing[1] or '0', refusing[2] or '0', refusing[3] or '0', refusing[4] or '0' }
+  return { 'refused', refused, refusing[1] or '0', refusing[2] or '0', refusing[3] or '0', refusing[4] or '0' }
 end
 
 for i = 1, applications do
-  local key, index, at = KEYS[6 + 2 * i], KEYS[7 + 2 * i], 1 + 9 * i
+  local key, index, at = KEYS[7 + 2 * i], KEYS[8 + 2 * i], 1 + 9 * i
   local bucket = ARGV[at + 6]
   redis.call('HINCRBY', key, 'q', ARGV[4])
   redis.call('HINCRBY', key, 'w', ARGV[5])
@@ -100,11 +111,7 @@ for i = 1, applications do
       redis.call('HSETNX', key, 'floor', string.format('%.0f', tonumber(bucket) - BUCKETS))
     end
     redis.call('SADD', KEYS[5], ARGV[at])
-    local now = redis.call('HMGET', key, 'spent', 'at_risk', 'alerted')
-    for _, permille in ipairs(cross(key, ARGV[at + 4], now[3] or '0', tonumber(now[1] or '0') + tonumber(now[2] or '0'))) do
-      crossed[#crossed + 1] = i - 1
-      crossed[#crossed + 1] = permille
-    end
+    cross(KEYS[8], key, place_of(at), ARGV[at + 4], false)
   end
   if fresh[i] or bucket ~= '' then
     redis.call('ZADD', index, 'GT', ARGV[at + 8], ARGV[at + 7])
@@ -117,4 +124,4 @@ if redis.call('HLEN', KEYS[1]) == 1 then
 end
 redis.call('SADD', KEYS[6], ARGV[8] .. ':' .. ARGV[1])
 redis.call('ZADD', KEYS[7], 'GT', ARGV[7], ARGV[6])
-return { 'held', full, crossed }
+return { 'held', full }

@@ -6,12 +6,13 @@
 -- KEYS[2], KEYS[3] what keys of balances, and of owners' holds, begin with
 -- KEYS[4] at risk (hash), KEYS[5] its index (sorted set), KEYS[6] its sums (hash)
 -- KEYS[7] leases   KEYS[8] days   KEYS[9] budgets with balances   KEYS[10] what keys of indexes begin with
+-- KEYS[11] the queue of alerts (sorted set)
 --
 -- ARGV[1] attempt id   ARGV[2] start day   ARGV[3] lower bound   ARGV[4] reason
 -- ARGV[5] '' or ms: only where the lease of the attempt's owner ended before
 -- ARGV[6] '' or the record to go by where there is none
 --
--- Returns 1, or 0 where nothing was to be done. Thresholds that this reaches are found by what comes next.
+-- Returns 1, or 0 where nothing was to be done.
 
 -- include: balances
 
@@ -32,11 +33,11 @@ end
 
 local tenant, upper = record[3], record[5]
 if kept then
-  end_hold(KEYS[2], KEYS[3], ARGV[2], ARGV[1], record, upper, nil, nil)
+  end_hold(KEYS[2], KEYS[3], ARGV[2], ARGV[1], record, upper, nil, KEYS[11])
 else
   for i = 7, #record do
     create(KEYS[2], KEYS[10], KEYS[9], record[i])
-    change(KEYS[2], record[i], nil, nil, upper, nil, nil)
+    change(KEYS[2], record[i], nil, nil, upper, nil, KEYS[11])
   end
   redis.call('SADD', KEYS[8], ARGV[2])
 end

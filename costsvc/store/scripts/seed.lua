@@ -4,9 +4,11 @@
 --
 -- KEYS[1] the balance (hash)   KEYS[2] since when each definition counts (hash)
 -- KEYS[3] the index of its budget's balances (sorted set)   KEYS[4] budgets with balances (set)
+-- KEYS[5] the queue of alerts (sorted set)
 -- ARGV[1] budget id   ARGV[2] its `spent` when the ledger was read, '' for none   ARGV[3] the sum
 -- ARGV[4] bucket of now, or ''   ARGV[5] member of the index   ARGV[6] its score
--- ARGV[7...] of a rolling window: bucket, amount, ...
+-- ARGV[7] limit and thresholds
+-- ARGV[8...] of a rolling window: bucket, amount, ...
 --
 -- Returns 1, or 0 where something changed in between.
 
@@ -32,7 +34,7 @@ if ARGV[4] ~= '' then
       redis.call('HDEL', KEYS[1], name)
     end
   end
-  for i = 7, #ARGV, 2 do
+  for i = 8, #ARGV, 2 do
     redis.call('HSET', KEYS[1], 's' .. ARGV[i], ARGV[i + 1])
     redis.call('HINCRBY', KEYS[1], 'b' .. ARGV[i], ARGV[i + 1])
   end
@@ -43,4 +45,6 @@ end
 redis.call('HSET', KEYS[1], 'spent', ARGV[3], 'seeded', since)
 redis.call('ZADD', KEYS[3], 'GT', ARGV[6], ARGV[5])
 redis.call('SADD', KEYS[4], ARGV[1])
+local place = { budget = ARGV[1], member = ARGV[5], bucket = ARGV[4], ends = ARGV[6] }
+cross(KEYS[5], KEYS[1], place, ARGV[7], false)
 return 1

@@ -11,37 +11,37 @@
 -- KEYS[8], KEYS[9] what keys of balances, and of owners' holds, begin with
 -- KEYS[10] at risk (hash), KEYS[11] its index (sorted set), KEYS[12] its sums (hash)
 -- KEYS[13] budgets with balances (set)   KEYS[14] what keys of their indexes begin with
--- KEYS[15...] recorded requests, the day of the settlement first, then the other days to look at   hashes; may be absent
+-- KEYS[15] the queue of alerts (sorted set)
+-- KEYS[16...] recorded requests, the day of the settlement first, then the other days to look at   hashes; may be absent
 --
 -- ARGV[1] attempt id        ARGV[2] entry id          ARGV[3] the entry, as bytes
 -- ARGV[4] its measures, packed int64, little endian
 -- ARGV[5] tenant            ARGV[6] hour              ARGV[7] start day
--- ARGV[8] day of the settlement, ARGV[9] the recorded request's field; '' without KEYS[15]
+-- ARGV[8] day of the settlement, ARGV[9] the recorded request's field; '' without KEYS[16]
 -- ARGV[10] the most distinct values a capped dimension may have in a day
 -- ARGV[11] how many of the fields below are not capped
 -- ARGV[12] cost   ARGV[13] how many charges follow
 -- ARGV[14...] charges: what the cost counts against, with those that were held; then fields, dimension=value
 --
--- Returns for a duplicate the place of the first: "<hour>:<index>:<entry id>"; for a new entry nil, or
--- charge, permille, ...: the thresholds of budgets that it reaches.
+-- Returns for a duplicate the place of the first: "<hour>:<index>:<entry id>"; for a new entry nil.
 -- Measures are exact while a cell stays below 2^53; they are never turned into text.
 
 -- include: balances
 
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local place = record and string.find(record, '^%d') and record
-for i = 15, #KEYS do
+for i = 16, #KEYS do
   place = place or redis.call('HGET', KEYS[i], ARGV[9])
 end
 if place then
   return place
 end
 
-local crossed, counted, cost = {}, {}, ARGV[12]
+local counted, cost = {}, ARGV[12]
 local charges = tonumber(ARGV[13])
 if record and string.sub(record, 1, 2) == 'h\n' then
   local held = lines_of(record)
-  end_hold(KEYS[8], KEYS[9], ARGV[7], ARGV[1], held, nil, cost, crossed)
+  end_hold(KEYS[8], KEYS[9], ARGV[7], ARGV[1], held, nil, cost, KEYS[15])
   for i = 7, #held do
     counted[held[i]] = true
   end
@@ -49,7 +49,7 @@ else
   local risk = redis.call('HGET', KEYS[10], ARGV[1])
   if risk then
     local lost = lines_of(risk)
-    end_risk(KEYS[8], { KEYS[10], KEYS[11], KEYS[12] }, ARGV[1], lost, cost, crossed)
+    end_risk(KEYS[8], { KEYS[10], KEYS[11], KEYS[12] }, ARGV[1], lost, cost, KEYS[15])
     for i = 8, #lost do
       counted[lost[i]] = true
     end
@@ -60,7 +60,7 @@ end
 for i = 14, 13 + charges do
   if not counted[ARGV[i]] then
     create(KEYS[8], KEYS[14], KEYS[13], ARGV[i])
-    change(KEYS[8], ARGV[i], nil, nil, nil, cost, crossed)
+    change(KEYS[8], ARGV[i], nil, nil, nil, cost, KEYS[15])
   end
 end
 
@@ -145,8 +145,7 @@ redis.call('HSET', KEYS[1], ARGV[1], place)
 if redis.call('HLEN', KEYS[1]) == 1 then
   redis.call('SADD', KEYS[7], ARGV[7])
 end
-if #KEYS >= 15 then
-  redis.call('HSET', KEYS[15], ARGV[9], place)
+if #KEYS >= 16 then
+  redis.call('HSET', KEYS[16], ARGV[9], place)
   redis.call('SADD', KEYS[7], ARGV[8])
 end
-return #crossed > 0 and crossed or nil
