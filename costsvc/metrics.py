@@ -57,6 +57,9 @@ class Metrics:
         self._alerts = self._counter("budget_alerts", "Thresholds reached.", "threshold_permille")
         self._webhooks = self._counter("alert_webhooks", "Alerts posted, in vain, or given up.", "outcome")
         self._refused = self._counter("budget_refusals", "Calls that a hard budget refused.")
+        self._unheld = self._counter(
+            "unheld_attempts", "Attempts made without a hold, or rejected, because the store was away.", "why"
+        )
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -108,6 +111,10 @@ class Metrics:
     def budget_refused(self) -> None:
         """Count a call that a hard budget refused."""
         self._refused.inc()
+
+    def unheld(self, why: str) -> None:
+        """Count an attempt that the store could not hold for: `rejected`, or by what it is made without."""
+        self._unheld.labels(why).inc()
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from costsvc.app.attempt import Attempt
+from costsvc.app.flights import LATEST, Flight, Flights
 from costsvc.app.plan import Planner
+from costsvc.app.seeding import Seeding
 from costsvc.core.budget import Application, Definitions, Mode, applying, define
-from costsvc.core.errors import ProviderError, StoreUnavailable
+from costsvc.core.errors import BudgetUnchecked, ProviderError, StoreUnavailable
 from costsvc.core.holds import Hold, check_bounded, refusal
 from costsvc.core.opening import Opening
+from costsvc.core.policy import OnStoreFailure
 from costsvc.core.prospect import hold_for
 from costsvc.core.request import Tier
 from costsvc.metrics import Metrics
@@ -29,12 +32,10 @@ from costsvc.store.charges import charge_of
 from costsvc.store.hold_call import Held, Refused, Stale, Unseeded
 from costsvc.store.holds import Holds
 from costsvc.store.ledger import Ledger
+from costsvc.store.presence import Presence
 
 TEND_EVERY_S = 2.0
 """How often the lease is renewed and orphans are looked for; a lease lasts five times as long."""
-
-LATEST = timedelta(seconds=1)
-"""How long after it was asked for a hold may still be made; a clock that is off by more refuses holds."""
 
 CLEAR_EVERY = timedelta(hours=1)
 KEPT_DAYS = 9  # attempts and recorded requests are remembered for 7 days, and a day begins anywhere
@@ -63,6 +64,7 @@ class Holding:
         book: BudgetBook,
         holds: Holds,
         ledger: Ledger,
+        presence: Presence,
         planner: Planner,
         metrics: Metrics,
         clock: Clock,
@@ -70,6 +72,9 @@ class Holding:
         self._book = book
         self._holds = holds
         self._ledger = ledger
+        self._presence = presence
+        self._flights = Flights(holds, presence, clock)
+        self._seeding = Seeding(holds, ledger)
         self._planner = planner
         self._metrics = metrics
         self._clock = clock
@@ -81,27 +86,27 @@ class Holding:
     async def hold(self, attempt: Attempt) -> Reserved:
         """Hold what an attempt may cost on every budget that applies, or on none.
 
-        While the store is away, calls that no hard budget applies to are made without a hold.
+        While the store is away, calls are made without a hold; those that a hard budget applies to only where
+        the policy allows it. They are booked, and held for, when the store is back.
 
         Raises:
             BudgetExceeded, BudgetUnbounded, TooManyBudgets: nothing is held, nothing was spent.
-            StoreUnavailable: a hard budget applies, and the store cannot be asked.
+            BudgetUnchecked: a hard budget applies, and the store cannot be asked.
         """
         prospect = self._planner.foresee(attempt.plan, attempt.tenant)
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
-        applications: list[Application] = []
+        era, held = self._presence.era, None
         try:
-            for _ in range(_ROUNDS):
-                applications = self._applying(attempt)
-                check_bounded(hold, applications)
-                held = await self._hold(attempt, applications, hold)
-                if held is not None:
-                    return _reserved(attempt, applications, hold, held)
-        except StoreUnavailable:
-            if any(each.budget.mode is Mode.HARD for each in applications):
-                raise
-            return _reserved(attempt, applications, hold, Held())
-        raise StoreUnavailable("budgets change faster than a hold can be made")
+            applications, held = await self._held(attempt, hold)
+        except StoreUnavailable as error:
+            applications = self._applying(attempt)
+            self._let_by(applications, error)
+        reserved = _reserved(attempt, applications, hold, held or Held())
+        held_in = era if held else None
+        self._flights.begin(
+            Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
+        )
+        return reserved
 
     async def load(self) -> None:
         """Learn the definitions; without them no call may be made.
@@ -112,16 +117,24 @@ class Holding:
         self._version, self._definitions = await self._book.load()
 
     async def recover(self, store_id: str, *, is_another: bool) -> None:  # noqa: ARG002 - `Recovers` says so
-        """Show that this process lives before anybody could take it for dead, and learn the definitions.
+        """Show that this process lives before anybody could take it for dead, and what it holds.
+
+        A store that is met for the first time may be another one for those who knew it: nobody is taken for
+        dead before they had the time of a lease.
 
         Raises:
             StoreUnavailable: the store cannot be asked.
         """
-        await self._holds.renew(self._clock.now())
+        now = self._clock.now()
+        await self._holds.renew(now)
+        if is_another or self._version < 0:
+            self._holds.spare(now)
         await self.load()
+        await self._flights.hold_again()
 
     async def release(self, reserved: Reserved) -> None:
         """Free the hold of an attempt that is not made after all."""
+        self._flights.end(reserved.opening.attempt_id)
         await self._end(reserved, may_have_spent=False, reason="not_made")
 
     @asynccontextmanager
@@ -138,12 +151,18 @@ class Holding:
         except BaseException:
             await self._end(reserved, may_have_spent=True, reason="defect")
             raise
+        finally:
+            self._flights.end(reserved.opening.attempt_id)
 
     async def keep_tending(self) -> None:
         """Renew the lease, end what could not be ended, and take over from processes that are gone."""
         while True:
-            with suppress(StoreUnavailable):  # the settlement logs when the store goes and comes
+            try:
                 await self._tend(self._clock.now())
+            except StoreUnavailable:
+                pass  # the watch says when the store goes and comes
+            except Exception:
+                log.exception("tending_failed")  # tried again: nothing here may end this task
             await asyncio.sleep(TEND_EVERY_S)
 
     async def _tend(self, now: datetime) -> None:
@@ -153,6 +172,7 @@ class Holding:
             self._unended.pop(attempt_id, None)
         if await self._book.version() != self._version:
             await self.load()
+        await self._flights.hold_again()
         if now - self._cleared_at > CLEAR_EVERY:
             self._cleared_at = now
             await self._clear(now)
@@ -165,6 +185,23 @@ class Holding:
         before = now - timedelta(days=KEPT_DAYS)
         await self._ledger.forget_attempts(before.date())
         await self._book.sweep_windows(before)
+
+    async def _held(self, attempt: Attempt, hold: Hold) -> tuple[list[Application], Held]:
+        for _ in range(_ROUNDS):
+            applications = self._applying(attempt)
+            check_bounded(hold, applications)
+            held = await self._hold(attempt, applications, hold)
+            if held is not None:
+                return applications, held
+        raise StoreUnavailable("budgets change faster than a hold can be made")
+
+    def _let_by(self, applications: list[Application], error: StoreUnavailable) -> None:
+        """Let a call by without a hold, or raise BudgetUnchecked."""
+        hard = next((each.budget for each in applications if each.budget.mode is Mode.HARD), None)
+        if hard is not None and self._planner.policy.on_store_failure is OnStoreFailure.REJECT:
+            self._metrics.unheld("rejected")
+            raise BudgetUnchecked(hard.id) from error
+        self._metrics.unheld("hard_budget" if hard else "soft_budget" if applications else "no_budget")
 
     async def _hold(self, attempt: Attempt, applications: list[Application], hold: Hold) -> Held | None:
         """Try once; None where something had to be put right first."""
@@ -181,9 +218,7 @@ class Holding:
             case Stale():
                 await self.load()
             case Unseeded():
-                for index in answer.indexes:
-                    application = applications[index]
-                    await self._holds.seed(application, await self._ledger.spent(application, now))
+                await self._seeding.seed([applications[index] for index in answer.indexes], now)
         return None
 
     def _applying(self, attempt: Attempt) -> list[Application]:

@@ -11,6 +11,7 @@ CostsvcError
 ├── StoreUnavailable      the store did not answer in time
 ├── JournalFailed         this process's journal cannot be written
 ├── BudgetExceeded        a hard budget has no room for the call; nothing was spent
+├── BudgetUnchecked       a hard budget applies, and the store cannot say in time whether it has room
 ├── BudgetUnbounded       a hard budget applies, and nobody can say what the call costs at most
 ├── TooManyBudgets        more budgets apply to the call than one hold can take
 ├── UnknownBudget         there is no budget of this id
@@ -133,6 +134,14 @@ class BudgetExceeded(CostsvcError):
         self.asked_nano_usd = asked_nano_usd
         self.worst_case = worst_case
         self.resets_at = resets_at
+
+
+class BudgetUnchecked(CostsvcError):
+    """A hard budget applies, and the store cannot say in time whether it has room. Nothing was spent."""
+
+    def __init__(self, budget_id: str) -> None:
+        super().__init__(f"budget {budget_id} is hard, and the store cannot say in time whether it has room")
+        self.budget_id = budget_id
 
 
 class BudgetUnbounded(CostsvcError):

@@ -30,6 +30,13 @@ class Sampling(Enum):
     OLD_VERSION = "old_version"
 
 
+class OnStoreFailure(Enum):
+    """What happens to calls under a hard budget while the store cannot say whether it has room."""
+
+    REJECT = "reject"
+    ALLOW = "allow"
+
+
 class MarkSystem(Enum):
     """Which requests get a breakpoint at the end of their system prompt."""
 
@@ -54,6 +61,7 @@ class Policy:
     default_tier: Tier
     default_max_tokens: int
     sampling: Sampling
+    on_store_failure: OnStoreFailure
     report_labels: frozenset[str]
     tiers: Mapping[Tier, tuple[str, ...]]
     mark_system: MarkSystem
@@ -92,6 +100,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         default_tier=_tier(top, "default_tier"),
         default_max_tokens=_output_tokens(top, "default_max_tokens", None),
         sampling=_one_of(Sampling, top, "sampling", "reject"),
+        on_store_failure=_one_of(OnStoreFailure, top, "on_store_failure", "reject"),
         report_labels=frozenset(top.texts("report_labels", [])),
         tiers={tier: _models(tiers, tier.label, catalog) for tier in Tier},
         mark_system=_one_of(MarkSystem, cache, "mark_system", "never"),

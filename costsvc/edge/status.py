@@ -12,6 +12,7 @@ from costsvc.core.errors import (
     AlreadyRecorded,
     BudgetExceeded,
     BudgetUnbounded,
+    BudgetUnchecked,
     CostsvcError,
     DeadlineTooShort,
     Failure,
@@ -66,7 +67,7 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
                 message="this request_id is booked already",
                 metadata={"entry_id": error.entry_id},
             )
-        case StoreUnavailable() | JournalFailed():
+        case StoreUnavailable() | JournalFailed() | BudgetUnchecked():
             outcome = _unbookable(error)
         case NoModelFits():
             outcome = _no_model_fits(error)
@@ -124,18 +125,24 @@ def _invalid(error: InvalidRequest) -> Outcome:
     )
 
 
-def _unbookable(error: StoreUnavailable | JournalFailed) -> Outcome:
+def _unbookable(error: StoreUnavailable | JournalFailed | BudgetUnchecked) -> Outcome:
+    metadata: dict[str, str] = {}
     if isinstance(error, StoreUnavailable):
         reason, message = (
             v1.ERROR_REASON_STORE_UNAVAILABLE,
             "the store does not answer; repeating the call is safe",
         )
+    elif isinstance(error, BudgetUnchecked):
+        reason, message = v1.ERROR_REASON_BUDGET_UNCHECKED, f"{error}; nothing was spent"
+        metadata = {"budget_id": error.budget_id}
     else:
         reason, message = (
             v1.ERROR_REASON_JOURNAL_UNAVAILABLE,
             "this replica cannot write its journal of what is spent; nothing was spent",
         )
-    return Outcome(code=grpc.StatusCode.UNAVAILABLE, reason=reason, message=message, retry_s=_STORE_S)
+    return Outcome(
+        code=grpc.StatusCode.UNAVAILABLE, reason=reason, message=message, metadata=metadata, retry_s=_STORE_S
+    )
 
 
 def _unknown_model(error: UnknownModel) -> Outcome:

@@ -70,7 +70,7 @@ def wire(
     planner = Planner(catalog, policy, Observations())
     settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock, presence=presence)
     book, holds = BudgetBook(client), Holds(client, owner=new_id())
-    holding = _holding(client, ledger, planner, metrics)
+    holding = _holding(client, presence, ledger, planner, metrics)
     completions = Completions(
         planner=planner,
         upstream=upstream,
@@ -126,11 +126,14 @@ def _alerting(alerts: Alerts, client: Redis, post: Post, metrics: Metrics) -> Al
     )
 
 
-def _holding(client: Redis, ledger: Ledger, planner: Planner, metrics: Metrics) -> Holding:
+def _holding(
+    client: Redis, presence: Presence, ledger: Ledger, planner: Planner, metrics: Metrics
+) -> Holding:
     return Holding(
         book=BudgetBook(client),
         holds=Holds(client, owner=new_id()),
         ledger=ledger,
+        presence=presence,
         planner=planner,
         metrics=metrics,
         clock=SystemClock(),

@@ -64,19 +64,56 @@ class Holds:
         applications: Sequence[Application],
         hold: Hold,
         *,
-        version: int | None,
+        version: int,
         now: datetime,
         not_after: datetime,
     ) -> Held | Refused | Stale | Unseeded:
         """Hold money on every budget that applies, or on none, and record the attempt.
 
-        `version` is that of the definitions that `applications` came from; with None, nothing is checked or
-        refused: so owners assert holds that a store has lost. The server does nothing after `not_after`, by
-        its own clock. A hold whose outcome is unknown is released by `renew`, unless it is repeated.
+        `version` is that of the definitions that `applications` came from. The server does nothing after
+        `not_after`, by its own clock. A hold whose outcome is unknown is released by `renew`, unless it is
+        repeated.
 
         Raises:
             StoreUnavailable: no answer in time, or too late; or the attempt has ended before.
         """
+        outcome = await self._ask(opening, applications, hold, version=version, now=now, not_after=not_after)
+        if isinstance(outcome, str):
+            raise StoreUnavailable(f"hold of {opening.attempt_id}: {outcome}")
+        return outcome
+
+    async def hold_again(
+        self,
+        opening: Opening,
+        applications: Sequence[Application],
+        hold: Hold,
+        *,
+        now: datetime,
+        not_after: datetime,
+    ) -> bool:
+        """Hold, whatever the limits, for an attempt under way; return False where it has ended before.
+
+        So owners assert holds that a store has lost, or has not heard of.
+
+        Raises:
+            StoreUnavailable: no answer in time, or too late; repeat it.
+        """
+        outcome = await self._ask(opening, applications, hold, version=None, now=now, not_after=not_after)
+        if outcome == "late":
+            raise StoreUnavailable(f"hold of {opening.attempt_id}: {outcome}")
+        return isinstance(outcome, Held)
+
+    async def _ask(
+        self,
+        opening: Opening,
+        applications: Sequence[Application],
+        hold: Hold,
+        *,
+        version: int | None,
+        now: datetime,
+        not_after: datetime,
+    ) -> Held | Refused | Stale | Unseeded | str:
+        """Return the outcome, or the word of the script for none."""
         attempt_id = opening.attempt_id
         self._doubtful[attempt_id] = (opening.started_at, not_after)
         asked = hold_call(
@@ -90,11 +127,8 @@ class Holds:
         )
         async with translated():
             reply = await self._hold.run(self._client, *asked)
-        del self._doubtful[attempt_id]
-        outcome = hold_reply(reply, applications)
-        if outcome is None:
-            raise StoreUnavailable(f"hold of {attempt_id}: {reply[0].decode()}")
-        return outcome
+        self._doubtful.pop(attempt_id, None)
+        return hold_reply(reply, applications) or str(reply[0].decode())
 
     async def seed(self, application: Application, spent: Spent) -> bool:
         """Give a balance what `Ledger.spent` found; return False where another was first, or a bill came in.
@@ -174,12 +208,16 @@ class Holds:
             async with translated():
                 await ask(self._client, "ZADD", keys.LEASES, "GT", _milliseconds(now + LEASE), self._owner)
         except StoreUnavailable:
-            self._sweeps_after = now + LEASE
+            self.spare(now)
             raise
         for attempt_id, (started_at, not_after) in list(self._doubtful.items()):
             if not_after + _SECOND < now:
                 await self.release(attempt_id, started_at)
                 self._doubtful.pop(attempt_id, None)
+
+    def spare(self, now: datetime) -> None:
+        """Take nobody for dead for the time of a lease: who lives will show it by then."""
+        self._sweeps_after = now + LEASE
 
     async def sweep(self, now: datetime) -> int:
         """Turn holds of owners whose lease ended into risks; return how many, at most some hundreds a call.

@@ -33,6 +33,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_NOT_AT_RISK: _ClassVar[ErrorReason]
     ERROR_REASON_ADMIN_LOOPBACK_ONLY: _ClassVar[ErrorReason]
     ERROR_REASON_STREAM_UNREAD: _ClassVar[ErrorReason]
+    ERROR_REASON_BUDGET_UNCHECKED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_UNDECODABLE: ErrorReason
@@ -60,3 +61,4 @@ ERROR_REASON_UNKNOWN_BUDGET: ErrorReason
 ERROR_REASON_NOT_AT_RISK: ErrorReason
 ERROR_REASON_ADMIN_LOOPBACK_ONLY: ErrorReason
 ERROR_REASON_STREAM_UNREAD: ErrorReason
+ERROR_REASON_BUDGET_UNCHECKED: ErrorReason

@@ -51,16 +51,17 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     journal = Journal(tmp_path)
     await journal.open()
     planner = Planner(catalog, load_policy_file(None, catalog), Observations())
-    ledger, metrics, clock = Ledger(store), Metrics(), SystemClock()
+    ledger, presence, metrics, clock = Ledger(store), Presence(), Metrics(), SystemClock()
     yield Completions(
         planner=planner,
         upstream=upstream,
-        settlement=Settlement(ledger, journal, frozenset(), metrics, clock, presence=Presence()),
+        settlement=Settlement(ledger, journal, frozenset(), metrics, clock, presence=presence),
         in_flight=InFlight(),
         holding=Holding(
             book=BudgetBook(store),
             holds=Holds(store, owner="test"),
             ledger=ledger,
+            presence=presence,
             planner=planner,
             metrics=metrics,
             clock=clock,

@@ -6,7 +6,7 @@ import pytest
 
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.catalog import CatalogError
-from costsvc.core.policy import MarkSystem, Policy, Sampling, Task, read_policy
+from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
 from costsvc.core.retry import OnUnknown, Retries
 
@@ -18,6 +18,7 @@ baseline_model = "claude-opus-4-5"
 default_tier = "medium"
 default_max_tokens = 900
 sampling = "drop"
+on_store_failure = "allow"
 report_labels = ["team"]
 [tiers]
 simple = ["claude-haiku-5-5", "claude-haiku-4-5", "claude-haiku-5-5"]
@@ -45,6 +46,7 @@ def test_a_policy_is_read_whole() -> None:
         default_tier=Tier.MEDIUM,
         default_max_tokens=900,
         sampling=Sampling.DROP,
+        on_store_failure=OnStoreFailure.ALLOW,
         report_labels=frozenset({"team"}),
         tiers={
             Tier.SIMPLE: ("claude-haiku-5-5", "claude-haiku-4-5-20251001"),

@@ -8,17 +8,24 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
+import aiohttp
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from costsvc import v1
+from costsvc.core.budget import Budget, Kind, Mode, Scope
+from costsvc.core.holds import Balance
+from costsvc.core.windows import Calendar, Unit
 from costsvc.edge.server import CannotStart, serving
 from costsvc.settings import read_settings
 from costsvc.store import keys
-from costsvc.store.connection import StoreRefused
+from costsvc.store.budgets import BudgetBook
+from costsvc.store.connection import StoreRefused, open_store
 from costsvc.store.embedded import EmbeddedValkey
 
 SERVICE = "costsvc.v1.CostService"
@@ -63,6 +70,85 @@ async def test_a_frozen_store_does_not_hold_up_answers(serve, own):
         assert (totals.call_count, totals.bill.cost_nano_usd) == (22, sum(service.bill().values()))
         assert len(service.lines("store_away")) == 1
         assert len(service.lines("store_back")) == 1
+
+
+async def test_a_hard_budget_refuses_what_nobody_can_check(serve, own, refused):
+    """Unspent, soon, naming the budget; and at once as long as the store is known to be away."""
+    async with serve(redis_url=own.url) as service:
+        await define(own, Mode.HARD)
+        await service.complete(task="faq")
+        async with frozen(own):
+            for longest_s in (0.25, 0.1):
+                began = time.monotonic()
+                found = await refused(service.complete(task="faq"))
+                assert time.monotonic() - began < longest_s
+                assert (found.code.name, found.reason) == ("UNAVAILABLE", "BUDGET_UNCHECKED")
+                assert (found.metadata["budget_id"], found.pushback) == ("b", "500")
+        assert len(service.sim.requests) == 1
+        assert await counted(service, "rejected") == 2
+        await service.line("store_back")
+        await service.complete(task="faq")
+        await service.booked(2)
+
+
+async def test_a_hard_budget_may_let_calls_by(serve, own, tmp_path):
+    """With `on_store_failure = "allow"` a call is made, counted, and booked in the budget afterwards."""
+    shipped = resources.files("costsvc.data").joinpath("policy.toml").read_text()
+    policy = tmp_path / "policy.toml"
+    policy.write_text(shipped.replace('on_store_failure = "reject"', 'on_store_failure = "allow"'))
+    async with serve(redis_url=own.url, policy=policy) as service:
+        await define(own, Mode.HARD)
+        await service.complete(task="faq")
+        async with frozen(own):
+            await service.complete(task="faq")
+        await service.booked(2)
+        assert await counted(service, "hard_budget") == 1
+        assert await balance(own) == Balance(spent_nano_usd=sum(service.bill().values()))
+
+
+async def test_a_call_under_way_is_held_for_when_the_store_is_back(serve, own):
+    """What began without a hold has one as soon as somebody can hold it, and ends it with its bill."""
+    async with serve(redis_url=own.url) as service:
+        await define(own, Mode.SOFT)
+        await service.complete(task="faq")
+        spent = (await balance(own)).spent_nano_usd
+        service.sim.settings.first_byte_s = 1.5
+        async with frozen(own):
+            call = asyncio.ensure_future(service.complete(task="faq"))
+            while not await counted(service, "soft_budget"):  # noqa: ASYNC110 - a metric has no event
+                await asyncio.sleep(0.01)
+        while not (found := await balance(own)).sum_w_nano_usd:  # noqa: ASYNC110 - nor has the store
+            await asyncio.sleep(0.01)
+        assert not call.done()
+        assert found.sum_w_nano_usd >= found.sum_q_nano_usd > 0
+        await call
+        await service.booked(2)
+        assert (await balance(own)).sum_w_nano_usd == 0
+        assert (await balance(own)).spent_nano_usd == sum(service.bill().values()) > spent
+
+
+async def define(server: EmbeddedValkey, mode: Mode) -> None:
+    """Set a budget with room for everything."""
+    scope, window = Scope(Kind.EVERYTHING), Calendar(Unit.MONTH, "UTC")
+    budget = Budget(id="b", scope=scope, window=window, limit_nano_usd=10**12, mode=mode)
+    async with open_store(server.url) as client:
+        await BudgetBook(client).put(budget, created_at=datetime.now(UTC))
+
+
+async def balance(server: EmbeddedValkey) -> Balance:
+    """Return what the budget counts."""
+    async with open_store(server.url) as client:
+        [(_, _, found)] = await BudgetBook(client).balances("b", datetime.now(UTC))
+    return found
+
+
+async def counted(service, why: str) -> float:
+    """Return how many attempts were not held for."""
+    async with aiohttp.ClientSession() as http:
+        reply = await http.get(f"http://{service.running.ops_address}/metrics")
+        lines = (await reply.text()).splitlines()
+    name = f'costsvc_unheld_attempts_total{{why="{why}"}} '
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
 async def test_readiness_follows_the_store_and_liveness_does_not(serve, own):

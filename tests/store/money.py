@@ -105,6 +105,11 @@ class Bench:
         values = {"version": self.version, "now": AT, "not_after": datetime.now(UTC) + timedelta(minutes=1)}
         return await self.holds.hold(began, self.applications(began), hold, **values | changes)
 
+    async def hold_again(self, began: Opening, hold: Hold) -> bool:
+        """Hold for an attempt under way."""
+        late = datetime.now(UTC) + timedelta(minutes=1)
+        return await self.holds.hold_again(began, self.applications(began), hold, now=AT, not_after=late)
+
     async def hold(self, began: Opening, hold: Hold) -> Held | Refused:
         """Ask for a hold until the answer is yes or no."""
         while True:

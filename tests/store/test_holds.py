@@ -231,13 +231,17 @@ async def test_a_late_server_and_old_definitions_do_nothing(bench: Bench, store:
 
 
 async def test_an_owner_asserts_its_holds_in_a_store_that_lost_them(bench: Bench, store: Redis) -> None:
-    """Without a version a hold is made whatever the limit; what its window had cost is asked for later."""
+    """A hold of an attempt under way is made whatever the limit, once, and not after the attempt's end."""
     await bench.define(budget(), created_at=AT)
-    assert isinstance(await bench.ask(opening("a"), amounts(5_000), version=None), Held)
+    for _ in range(2):
+        assert await bench.hold_again(opening("a"), amounts(5_000))
     assert isinstance(await bench.ask(opening("b"), amounts(1)), Unseeded)
     assert isinstance(await bench.hold(opening("b"), amounts(1)), Refused)
     assert await bench.balance() == Balance(sum_q_nano_usd=5_000, sum_w_nano_usd=5_000)
     assert await store.sismember(keys.holds("one"), f"{keys.day_of(AT)}:a")
+    await bench.ledger.settle(entry(opening("a"), 7), label_keys=())
+    assert not await bench.hold_again(opening("a"), amounts(5_000))
+    assert await bench.balance() == Balance(spent_nano_usd=7)
 
 
 async def test_an_attempt_without_a_record_counts_by_its_charges(bench: Bench) -> None:
