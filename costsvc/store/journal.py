@@ -176,9 +176,13 @@ class Journal:
         self._note_excess()
 
     async def _read(self, segment: Segment) -> list[Waiting]:
-        """Return what waits in a segment; what cannot be read any more is refused."""
+        """Return what waits in a segment; what cannot be read any more is refused.
+
+        What is written while the disk reads is left for the next time.
+        """
+        count = len(segment.states)
         found = await asyncio.to_thread(_settlements, segment.path, segment.size_bytes)
-        for index in range(len(found), len(segment.states)):
+        for index in range(len(found), count):
             if segment.states[index] in (WAITING, AGAIN):
                 log.error("journal_record_unreadable", path=str(segment.path), index=index)
                 segment.states[index] = REFUSED

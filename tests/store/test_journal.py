@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -260,6 +262,21 @@ async def kept(journal: Journal, attempt_id: str, data: bytes) -> Ticket:
     ticket = journal.append(attempt_id, data)
     await journal.durable(ticket)
     return ticket
+
+
+async def test_what_is_left_while_the_journal_is_read_waits_for_the_next_reading(tmp_path):
+    """A settlement that comes between the question and the disk's answer is neither lost nor refused."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+    disk_is_free = threading.Event()
+    async with opened(tmp_path) as journal:
+        journal.leave(journal.append("a", b"first"))
+        busy = asyncio.ensure_future(asyncio.to_thread(disk_is_free.wait))
+        reading = asyncio.ensure_future(waiting(journal))
+        await asyncio.sleep(0)  # both have begun
+        journal.leave(journal.append("b", b"second"))
+        disk_is_free.set()
+        assert await reading == [b"first", b"second"]
+        assert await busy
 
 
 async def test_another_store_makes_everything_wait_that_is_kept(tmp_path):
