@@ -308,6 +308,20 @@ def test_a_streamed_answer_is_the_same_answer(target: tuple[str, str]) -> None:
     assert streamed.stderr == whole.stderr
 
 
+@pytest.mark.parametrize("stream", [(), ("--stream",)])
+def test_an_answer_without_text_says_so(target: tuple[str, str], stream: tuple[str, ...]) -> None:
+    """Nothing is on standard output, not even an empty line; the bill is where it always is."""
+    tool = {"name": "look_up", "input_schema": {"type": "object"}}
+    body = {"max_tokens": 99, "messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    body["tool_choice"] = {"type": "tool", "name": "look_up"}
+    args = ("complete", "--messages-json", "-", "--model", "claude-haiku-4-5", *stream, *target)
+    result = program(*args, stdin=json.dumps(body))
+    assert result.stdout == ""
+    said, bill = result.stderr.splitlines()
+    assert said == "no text in this answer: --json, without --stream, prints all of it"
+    assert "| tool_use |" in bill
+
+
 def test_a_stream_as_json_is_one_event_a_line(target: tuple[str, str]) -> None:
     """First started, last completed, text between."""
     result = program("complete", "Explain entropy", "--stream", "--json", *target)
@@ -319,7 +333,8 @@ def test_a_stream_as_json_is_one_event_a_line(target: tuple[str, str]) -> None:
 
 def test_a_full_body_is_read_from_a_file_or_standard_input(target: tuple[str, str], tmp_path: Path) -> None:
     """The provider's own JSON goes through as it is."""
-    body = json.dumps({"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+    messages = [{"role": "user", "content": "hi"}]
+    body = json.dumps({"model": "claude-haiku-4-5", "max_tokens": 9, "messages": messages})
     path = tmp_path / "body.json"
     path.write_text(body)
     piped = program("complete", "--messages-json", "-", *target, stdin=body)
@@ -380,6 +395,13 @@ def test_report_adds_up_what_was_spent(target: tuple[str, str]) -> None:
     assert f"  {format_usd(costs[0] + costs[1])}  " in search[0]
     assert total[0].split()[:2] == ["total", "3"]
     assert f"  {format_usd(sum(costs))}  " in total[0]
+    assert text.splitlines()[0].split()[:2] == ["label:team", "calls"]
+    assert "period" not in text
+    whole = program("report", *mine, *target).stdout.splitlines()
+    assert [line.split()[0] for line in whole if line] == ["calls", "total", "average"]
+    daily = program("report", "--granularity", "day", *mine, *target).stdout.splitlines()
+    assert daily[0].split()[:2] == ["period", "calls"]
+    assert re.match(r"\d{4}-\d\d-\d\d +\d", daily[1])
     techniques = program("report", "--by", "technique", "--granularity", "day", *mine, *target).stdout
     assert re.search(r"^\d{4}-\d\d-\d\d +routing +\$0\.\d+ +\d+\.\d %$", techniques, re.MULTILINE)
     empty = json.loads(program("report", "--json", "--tenant", "nobody", *target).stdout)
@@ -469,6 +491,15 @@ def test_a_budget_that_is_not_clear_is_a_usage_error(args: tuple[str, ...]) -> N
     result = CliRunner().invoke(costsvc, ["budget", "set", "b", *args])
     assert result.exit_code == 2
     assert "Usage: costsvc budget set" in result.output
+
+
+def test_a_budget_s_webhook_is_set_and_not_listed(target: tuple[str, str]) -> None:
+    """It is a secret: only who asks for all fields sees it."""
+    args = ("budget", "set", "cli-hook", "--limit", "1", "--webhook-url", "https://example.com/T0")
+    assert "example.com" not in program(*args, *target).stdout
+    kept = json.loads(program("budget", "get", "cli-hook", "--json", *target).stdout)
+    assert kept["status"]["budget"]["webhook_url"] == "https://example.com/T0"
+    assert program("budget", "delete", "cli-hook", *target).returncode == 0
 
 
 def test_what_is_wrong_with_a_budget_is_one_sentence(target: tuple[str, str]) -> None:

@@ -29,7 +29,7 @@ GIVE_UP_AFTER = timedelta(hours=24)
 
 ID_HEADER, SIGNATURE_HEADER = "X-Costsvc-Alert-Id", "X-Costsvc-Signature"
 
-_AT_ONCE = 10
+_AT_ONCE = 50
 
 Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[str]]
 """Posts a body to a URL; returns what was wrong, "" where it was taken."""

@@ -36,7 +36,8 @@ def complete(*, stream: bool, target: str, tenant: str, as_json: bool, **parts: 
     if as_json:
         click.echo(as_json_text(response))
         return
-    click.echo(response.text)
+    click.echo(response.text, nl=False)
+    _end_text(has_text=bool(response.text))
     click.echo(_summary(response.model, response.stop_reason, response.bill), err=True)
 
 
@@ -46,14 +47,16 @@ async def _complete(client: Client, request: Request) -> CompleteResponse:
 
 async def _stream(client: Client, request: Request, *, as_json: bool) -> None:
     completed: StreamCompleted | None = None
+    has_text = False
     async for event in client.StreamComplete(StreamCompleteRequest(request=request)):
         if event.WhichOneof("event") == "completed":
             completed = event.completed
+        has_text = has_text or bool(event.text_delta)
         _print(event, as_json=as_json)
     if completed is None:
         raise Refusal("the stream ended without its bill", CALL_FAILED)
     if not as_json:
-        click.echo()
+        _end_text(has_text=has_text)
         click.echo(_summary(completed.model, completed.stop_reason, completed.bill), err=True)
 
 
@@ -62,6 +65,14 @@ def _print(event: StreamCompleteResponse, *, as_json: bool) -> None:
         click.echo(as_json_text(event, indent=None))
     elif event.WhichOneof("event") == "text_delta":
         click.echo(event.text_delta, nl=False)
+
+
+def _end_text(*, has_text: bool) -> None:
+    """End the last line of an answer, or say that it has none: it may think, or use tools, and no more."""
+    if has_text:
+        click.echo()
+    else:
+        click.echo("no text in this answer: --json, without --stream, prints all of it", err=True)
 
 
 def _summary(model: str, stop_reason: str, bill: Bill) -> str:

@@ -12,12 +12,12 @@ from costsvc.cli.remote import as_json_text, call, service_options
 from costsvc.cli.text import percent, table
 from costsvc.client import Client
 from costsvc.core.money import format_usd
-from costsvc.v1 import ReportRequest, ReportResponse, ReportTotals
+from costsvc.v1 import ReportRequest, ReportResponse, ReportRow, ReportTotals
 
 _SPAN = re.compile(r"(\d{1,5})([hd])")
 _PAGE_ROWS = 1000
-_HEADERS = ("period", "", "calls", "tokens in", "out", "cost", "baseline", "saved", "saved %")
-_TECHNIQUE_HEADERS = ("period", "", "saved", "of baseline")
+_HEADERS = ("calls", "tokens in", "out", "cost", "baseline", "saved", "saved %")
+_TECHNIQUE, _TECHNIQUE_HEADERS = "technique", ("saved", "of baseline")
 _STARTS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
@@ -71,7 +71,7 @@ def report(
     if as_json:
         click.echo(as_json_text(response))
     else:
-        click.echo(_describe(response, granularity or "", by_technique=kind == "GROUP_BY_TECHNIQUE"))
+        click.echo(_describe(response, granularity or "", by))
 
 
 def _moment(text: str) -> datetime:
@@ -108,26 +108,34 @@ async def _all_pages(client: Client, request: ReportRequest) -> ReportResponse:
     return whole
 
 
-def _describe(response: ReportResponse, granularity: str, *, by_technique: bool) -> str:
-    starts = _STARTS.get(granularity, "%Y-%m-%d %H:%M")
-    groups = [(r.period_start_time.ToDatetime().strftime(starts), r.group, r.totals) for r in response.rows]
-    lines = [*groups, ("total", "", response.totals)]
-    if by_technique:
+def _describe(response: ReportResponse, granularity: str, by: str) -> str:
+    """Return a line for each period and group that were asked for, and one for all."""
+    names = [name for name in ("period" if granularity else "", by) if name]
+    rows = [(_place(row, granularity, by), row.totals) for row in response.rows] if names else []
+    lines = [*rows, (("total", *("" for _ in names[1:])), response.totals)]
+    left = max(len(names), 1)
+    if by == _TECHNIQUE:
         baseline_nano_usd = response.totals.bill.baseline_nano_usd
-        return table(_TECHNIQUE_HEADERS, [_technique_row(*line, baseline_nano_usd) for line in lines], left=2)
+        cells = [(*place, *_technique_amounts(totals, baseline_nano_usd)) for place, totals in lines]
+        return table((*names, *_TECHNIQUE_HEADERS), cells, left=left)
     average = f"average cost of a call: {format_usd(response.totals.average_cost_nano_usd)}"
-    return f"{table(_HEADERS, [_row(*line) for line in lines], left=2)}\n\n{average}"
+    cells = [(*place, *_amounts(totals)) for place, totals in lines]
+    return f"{table((*(names or ['']), *_HEADERS), cells, left=left)}\n\n{average}"
 
 
-def _technique_row(
-    period: str, technique: str, totals: ReportTotals, baseline_nano_usd: int
-) -> tuple[str, str, str, str]:
+def _place(row: ReportRow, granularity: str, by: str) -> tuple[str, ...]:
+    """Return what a line is about: its period, its group, or both."""
+    period = (row.period_start_time.ToDatetime().strftime(_STARTS[granularity]),) if granularity else ()
+    group = row.group.replace("_", " ") if by == _TECHNIQUE else row.group
+    return (*period, group) if by else period
+
+
+def _technique_amounts(totals: ReportTotals, baseline_nano_usd: int) -> tuple[str, str]:
     saved_nano_usd = totals.bill.savings.total_nano_usd
-    name = technique.replace("_", " ")
-    return period, name, format_usd(saved_nano_usd), percent(saved_nano_usd, baseline_nano_usd)
+    return format_usd(saved_nano_usd), percent(saved_nano_usd, baseline_nano_usd)
 
 
-def _row(period: str, group: str, totals: ReportTotals) -> tuple[str, ...]:
+def _amounts(totals: ReportTotals) -> tuple[str, ...]:
     bill, usage = totals.bill, totals.bill.usage
     prompt_tokens = (
         usage.input_tokens
@@ -137,8 +145,6 @@ def _row(period: str, group: str, totals: ReportTotals) -> tuple[str, ...]:
     )
     saved_nano_usd = bill.savings.total_nano_usd
     return (
-        period,
-        group,
         f"{totals.call_count:,}",
         f"{prompt_tokens:,}",
         f"{usage.output_tokens:,}",

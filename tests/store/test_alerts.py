@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -148,6 +148,18 @@ async def test_a_settlement_alerts_for_a_budget_that_no_hold_knew(bench: Bench, 
     assert await shares(queue) == [500]
 
 
+async def test_a_rule_of_an_older_version_waits_for_a_new_one(bench: Bench, store: Redis) -> None:
+    """A balance that has one can be settled, and alerts at the next hold."""
+    await bench.define(budget(thresholds_permille=(500, 1000)))
+    await bench.hold(opening("a"), amounts(600))
+    member = keys.balance_member(window_at(DAY, AT).key, "")
+    await store.hset(keys.balance("b", member), mapping={"rule": "500:500 1000:1000", "next": "500"})
+    await bench.ledger.settle(entry(opening("a"), 600), label_keys=())
+    assert await shares(AlertQueue(store)) == []
+    await bench.hold(opening("b"), amounts(1))
+    assert await shares(AlertQueue(store)) == [500]
+
+
 async def test_another_limit_alerts_anew(bench: Bench, queue: AlertQueue) -> None:
     """Lowered below what is spent it alerts at once; raised, its thresholds can be reached once more."""
     await bench.define(budget(thresholds_permille=(500, 1000)))
@@ -190,6 +202,7 @@ async def test_a_rolling_window_alerts_again_after_a_window(bench: Bench, queue:
     assert {a.window_key for a in alerts} == {"rolling-3600s"}
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.lists(st.integers(0, 700), max_size=8), min_size=1, max_size=3),
     st.lists(st.integers(1, 1500), min_size=1, max_size=5, unique=True).map(sorted),

@@ -84,16 +84,19 @@ local function raise(queue, key, place, permille, spent, at_risk, limit)
 end
 
 -- Raises an alert for each threshold that a balance has reached and that was not reported, and notes them. Under a
--- new rule, or where `anew`, those above the sum can be reported again. `place`: budget, member, bucket, ends.
+-- new rule, or where `anew`, those above the sum can be reported again. `place`: budget, member, bucket, ends. A rule of
+-- an older version has no limit, and waits for the next hold, which brings a new one.
 local function cross(queue, key, place, rule, anew)
+  local limit = string.match(rule, '^(%d+) ')
+  if not limit then
+    return
+  end
   local now = redis.call('HMGET', key, 'spent', 'at_risk', 'rule', 'alerted')
   local spent, at_risk, before = now[1] or '0', now[2] or '0', tonumber(now[4] or '0')
-  local known, limit = tonumber(spent) + tonumber(at_risk), string.match(rule, '^(%d+) ')
+  local known, forgets = tonumber(spent) + tonumber(at_risk), anew or now[3] ~= rule
   local reached, following = '0', ''
   for permille, at in string.gmatch(rule, '(%d+):(%d+)') do
-    if known < tonumber(at) then
-      following = following == '' and (anew or now[3] ~= rule or tonumber(permille) > before) and at or following
-    else
+    if known >= tonumber(at) then
       reached = permille
       if tonumber(permille) > before then
         raise(queue, key, place, permille, spent, at_risk, limit)
@@ -101,9 +104,11 @@ local function cross(queue, key, place, rule, anew)
           redis.call('HSET', key, 'fired', place.bucket)
         end
       end
+    elseif following == '' and (forgets or tonumber(permille) > before) then
+      following = at
     end
   end
-  if not anew and now[3] == rule and before > tonumber(reached) then
+  if not forgets and before > tonumber(reached) then
     reached = now[4]
   end
   redis.call('HSET', key, 'rule', rule, 'alerted', reached, 'next', following)
