@@ -25,6 +25,13 @@ HOURS_SINCE = f"{LEDGER}:hours:since"
 DAYS = f"{LEDGER}:days"
 """A set: every day with keys that `Ledger.forget_attempts` removes."""
 
+SEALED = f"{LEDGER}:sealed"
+"""A hash: hour -> how many of its entries are sealed."""
+SEALING = f"{LEDGER}:sealing"
+"""The lease of whoever seals hours, or wants nobody to: `<end, milliseconds since 1970> <owner>`."""
+ATTEMPTS = f"{LEDGER}:attempts:"
+"""What the hash of a day's attempts begins with."""
+
 BUDGETS = f"{LEDGER}:budgets"
 """A hash: budget id -> its definition."""
 BUDGETS_SINCE = f"{LEDGER}:budgets:since"
@@ -85,9 +92,14 @@ def rollup_values(tenant: str, period: str) -> str:
     return f"{rollup(tenant, period)}:values"
 
 
+def checkpoint(tenant: str, day: str) -> str:
+    """Return the hash of the cells that a tenant's sealed entries of a day add up to."""
+    return f"{LEDGER}:checkpoint:{tenant}:{day}"
+
+
 def attempts(day: str) -> str:
     """Return the hash of the attempts that started on a day: attempt id -> where its entry is."""
-    return f"{LEDGER}:attempts:{day}"
+    return f"{ATTEMPTS}{day}"
 
 
 def requests(day: str) -> str:
