@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from costsvc.core.catalog import Catalog
+from costsvc.core.namespace import Namespace, read_namespaces
 from costsvc.core.request import Tier
 from costsvc.core.retry import OnUnknown, Retries
 from costsvc.core.toml_rows import Row, read_document
@@ -69,6 +70,7 @@ class Policy:
     tasks: Mapping[str, Task]
     retries: Retries
     fallbacks: Mapping[str, tuple[str, ...]]
+    namespaces: Mapping[str, Namespace]
     hash: str
 
     @property
@@ -111,6 +113,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
             _model(fallbacks, name, name, catalog): _models(fallbacks, name, catalog)
             for name in fallbacks.values
         },
+        namespaces=read_namespaces(top.row("response_cache", {})),
         hash=sha256(text.encode()).hexdigest()[:16],
     )
     for row in (top, tiers, cache, tasks, retries, fallbacks):

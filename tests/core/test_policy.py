@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.catalog import CatalogError
+from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
 from costsvc.core.retry import OnUnknown, Retries
@@ -35,6 +37,8 @@ max_attempts = 2
 on_unknown = "fail"
 [fallbacks]
 claude-haiku-4-5 = ["claude-haiku-5-5"]
+[response_cache.help]
+ttl_s = 60
 """
 
 
@@ -58,6 +62,7 @@ def test_a_policy_is_read_whole() -> None:
         tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
         retries=Retries(max_attempts=2, on_unknown=OnUnknown.FAIL),
         fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
+        namespaces={"help": Namespace(name="help", ttl=timedelta(seconds=60))},
         hash=policy.hash,
     )
 
