@@ -5,6 +5,9 @@ place. Everything that is money carries the tag `{ledger}`: one slot, one primar
 rollups and its budgets change in one atomic script. Call sites never spell a tag; should one primary become
 too small, `LEDGER` becomes a function of the tenant here and nowhere else.
 
+Stored answers are spread by what was asked, and may live on another server. They have a time to live, and so
+has what belongs to them. Their secret has none: without it none of them is found.
+
 Hours and days are UTC, written `yyyymmddhh` and `yyyymmdd`, so that they sort as text.
 """
 
@@ -56,6 +59,11 @@ AT_RISK_INDEX = f"{LEDGER}:at_risk:index"
 """A sorted set in the order of its members, `<tenant>:<since, microseconds>:<attempt id>`."""
 AT_RISK_SUMS = f"{LEDGER}:at_risk:sums"
 """A hash: `<tenant>:count`, `<tenant>:lower`, `<tenant>:upper`, in nano-USD."""
+
+CACHE_SECRET = f"{LEDGER}:cache_secret"
+"""A string: what the fingerprints of stored answers are made with, where no setting says it."""
+CACHE_EPOCHS = "cache:epochs"
+"""A hash: what of the stored answers was invalidated when."""
 
 
 def hour_of(at: datetime) -> str:
@@ -140,3 +148,13 @@ def values(day: str) -> str:
 def of_day(day: str) -> tuple[str, ...]:
     """Return every key that only serves to remember a day, and goes when the day is forgotten."""
     return attempts(day), requests(day), values(day)
+
+
+def stored_answer(prefix: str, fingerprint: str) -> str:
+    """Return the text of a stored answer; `prefix` is its scope's."""
+    return f"cache:{{{prefix}{fingerprint}}}:answer"
+
+
+def answer_lead(prefix: str, fingerprint: str) -> str:
+    """Return the token of the caller that asks the provider for an answer, while it does."""
+    return f"cache:{{{prefix}{fingerprint}}}:lead"
