@@ -27,13 +27,31 @@ class InFlight:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of `work`; when the caller is cancelled, `work` goes on."""
-        return await asyncio.shield(self.start(work))
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.start(self._tell(outcome, work))  # `shield` would take another turn of the loop
+        return await outcome
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for what is running, at most `timeout_s`; return how many are left."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         return len(self._tasks)
+
+    async def _tell(self, outcome: asyncio.Future[T], work: Coroutine[Any, Any, T]) -> None:
+        """Do the work, and tell its outcome to whoever still waits."""
+        try:
+            result = await work
+        except BaseException as error:
+            if outcome.done():
+                raise
+            outcome.set_exception(error)
+        else:
+            if not outcome.done():
+                outcome.set_result(result)
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.discard(task)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

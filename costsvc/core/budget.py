@@ -150,6 +150,8 @@ def applying(
         TooManyBudgets: more than `MAX_APPLYING` do.
     """
     by_scope = definitions.by_scope
+    if not by_scope:
+        return []
     found = [
         (budget, name) for scope, name in _scopes(tenant, labels, model) for budget in by_scope.get(scope, ())
     ]

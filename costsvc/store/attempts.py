@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from costsvc.core.holds import Hold
 from costsvc.core.opening import Opening
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_FIELDS = tuple(field.name for field in fields(Opening))
+_values_of = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +65,10 @@ def microseconds(at: datetime) -> int:
 
 
 def _write_opening(opening: Opening) -> str:
-    table = asdict(opening)
+    table = dict(zip(_FIELDS, _values_of(opening), strict=True))
     table["labels"] = dict(opening.labels)
     table["started_at"] = microseconds(opening.started_at)
-    return json.dumps(table, separators=(",", ":"))
+    return _ENCODER.encode(table)
 
 
 def _read_opening(text: str) -> Opening:

@@ -81,7 +81,8 @@ class _CPacking:
 class _WaitingPool(ConnectionPool):
     """A bounded pool whose callers wait for a connection, as long as their own deadline lasts.
 
-    While the store is known to be away, they do not wait at all.
+    While the store is known to be away, they do not wait at all. What the driver's own pool counts and
+    announces at each use is left out: it costs more than the exchange of a small command.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class _WaitingPool(ConnectionPool):
         self._presence = presence
         self._free = asyncio.Semaphore(self.max_connections)
 
-    async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
+    async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
         if self._presence is not None:
             if self._presence.is_closed:
                 raise _KnownAway(f"known to be away: {self._presence.problem}")
@@ -104,17 +105,21 @@ class _WaitingPool(ConnectionPool):
                 exchange.presence = self._presence
         await self._free.acquire()
         try:
-            connection: AbstractConnection = await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+            connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
         except BaseException:
             self._free.release()
+            raise
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
             raise
         return connection
 
     async def release(self, connection: AbstractConnection) -> None:
-        try:
-            await super().release(connection)
-        finally:
-            self._free.release()
+        self._in_use_connections.remove(connection)
+        self._available_connections.append(connection)
+        self._free.release()
 
 
 def open_store(
@@ -231,9 +236,20 @@ class Script:
         """Run by digest; where the server does not know it, nothing ran, so it is sent in full."""
         rest = (len(script_keys), *script_keys, *args)
         try:
-            return await ask(client, "EVALSHA", self.sha, *rest)
+            return await _exchanged(client, "EVALSHA", self.sha, *rest)
         except driver.NoScriptError:
-            return await ask(client, "EVAL", self.source, *rest)
+            return await _exchanged(client, "EVAL", self.source, *rest)
+
+
+async def _exchanged(client: Redis, *words: Any) -> Any:
+    """Send one command by a connection itself: the client's layers around it double what a script costs."""
+    pool = client.connection_pool
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        await connection.send_packed_command([hiredis.pack_command(words)], check_health=False)
+        return await connection.read_response()  # on an error, or when it is cancelled, it disconnects
+    finally:
+        await pool.release(connection)
 
 
 async def check_store(client: Redis, *, budget_s: float = 5.0) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from aiohttp import BytesPayload
+from aiohttp.abc import AbstractStreamWriter
+
 CHUNK_BYTES = 256 * 1024
 
 
@@ -22,14 +25,9 @@ class Attempt:
         self.provider_request_id = ""
 
     @property
-    def body(self) -> bytes | AsyncIterator[bytes]:
+    def body(self) -> BytesPayload | AsyncIterator[bytes]:
         """What the transport is to write: a small body goes out with its head, in one piece."""
-        return self._source if len(self._source) <= CHUNK_BYTES else self._chunks()
-
-    def head_sent(self) -> None:
-        """Note that the head is out."""
-        if len(self._source) <= CHUNK_BYTES:
-            self.sent = True
+        return _Whole(self, self._source) if len(self._source) <= CHUNK_BYTES else self._chunks()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it is, in pieces small enough not to hold up the event loop."""
@@ -37,3 +35,15 @@ class Attempt:
         for start in range(0, len(self._source), CHUNK_BYTES):
             self.sent = start >= last
             yield self._source[start : start + CHUNK_BYTES]
+
+
+class _Whole(BytesPayload):
+    """A small body, which is written once a connection stands; the attempt then counts as sent."""
+
+    def __init__(self, attempt: Attempt, source: bytes) -> None:
+        super().__init__(source, content_type="application/json")
+        self._attempt = attempt
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._attempt.sent = True
+        await super().write_with_length(writer, content_length)

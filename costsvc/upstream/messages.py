@@ -79,7 +79,6 @@ class AnthropicUpstream:
             data=attempt.body,
             headers=self._headers_of(request),
             allow_redirects=False,
-            trace_request_ctx=attempt,
         )
         attempt.provider_request_id = response.headers.get("request-id", "")
         if response.status != _OK:
@@ -89,14 +88,11 @@ class AnthropicUpstream:
     def _running(self) -> aiohttp.ClientSession:
         """Return the session, which belongs to the event loop that first asks for it."""
         if self._session is None:
-            on_its_way = aiohttp.TraceConfig()
-            on_its_way.on_request_headers_sent.append(_note_sent)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self._max_connections, keepalive_timeout=_IDLE_CONNECTION_S
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
-                trace_configs=[on_its_way],
                 trust_env=not _is_loopback(self._url.host or ""),
                 auto_decompress=False,
             )
@@ -109,11 +105,6 @@ class AnthropicUpstream:
             "content-length": str(len(request.body)),
             "x-costsvc-attempt": request.attempt_id,
         }
-
-
-async def _note_sent(_session: object, context: Any, _headers: object) -> None:
-    """Note that the connection stands and the head of the request is out; its body is the next write."""
-    context.trace_request_ctx.head_sent()
 
 
 def _sdk_headers(sdk: anthropic.AsyncAnthropic) -> dict[str, str]:

@@ -88,13 +88,14 @@ async def test_an_answer_that_never_came_leaves_nothing_held(bench: Bench, store
     """The server did hold, its reply was lost: the owner's next renewal after `not_after` frees it."""
     await bench.define(budget())
     not_after = datetime.now(UTC) + timedelta(minutes=1)
-    run = store.execute_command
+    pool = store.connection_pool
+    release = pool.release
 
-    async def and_lose_the_reply(*args: object) -> object:
-        await run(*args)
+    async def and_lose_the_reply(connection: object) -> None:
+        await release(connection)
         raise TimeoutError
 
-    monkeypatch.setattr(store, "execute_command", and_lose_the_reply)
+    monkeypatch.setattr(pool, "release", and_lose_the_reply)
     with pytest.raises(StoreUnavailable):
         await bench.ask(opening("a"), amounts(10), not_after=not_after)
     monkeypatch.undo()
