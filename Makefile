@@ -4,10 +4,10 @@ BIN := .venv/bin
 DATA ?= $(HOME)/.local/share/costsvc
 READY := .venv/.ready
 
-.PHONY: run test demo proto lint format bench lock clean help
+.PHONY: run test demo proto lint format bench bench-router lock clean help
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "costsvc needs Python 3.11 or later: make PYTHON=python3.x"; exit 2; }
@@ -51,9 +51,19 @@ proto: $(READY) .venv-proto/.ready  ## generate the stubs from protos/
 bench: $(READY)  ## measure the service against its targets
 	@$(BIN)/python -m benchmarks.bench
 
+# What reads recorded outcomes is large, and needed by this alone.
+.venv-router/.ready: benchmarks/router/requirements.lock
+	$(PYTHON) -m venv .venv-router
+	.venv-router/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r benchmarks/router/requirements.lock
+	@touch $@
+
+bench-router: .venv-router/.ready  ## score the local router on recorded outcomes: make bench-router OUTCOMES=file.parquet
+	@.venv-router/bin/python -m benchmarks.router "$(OUTCOMES)"
+
 lock:  ## resolve dependencies anew
-	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --extra server --extra dev -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --extra server --extra router --extra dev -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o protos/requirements.lock protos/requirements.in
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o benchmarks/router/requirements.lock benchmarks/router/requirements.in
 
 clean:  ## remove what was set up here
-	rm -rf .venv .venv-proto
+	rm -rf .venv .venv-proto .venv-router

