@@ -60,6 +60,9 @@ class Metrics:
         self._unheld = self._counter(
             "unheld_attempts", "Attempts made without a hold, or rejected, because the store was away.", "why"
         )
+        self._replays = self._counter(
+            "replays", "Repeated calls that got an earlier call's answer.", "source"
+        )
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -115,6 +118,10 @@ class Metrics:
     def unheld(self, why: str) -> None:
         """Count an attempt that the store could not hold for: `rejected`, or by what it is made without."""
         self._unheld.labels(why).inc()
+
+    def replayed(self, source: str) -> None:
+        """Count a call that got the answer of a running call (`joined`), or a kept one (`kept`)."""
+        self._replays.labels(source).inc()
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

@@ -124,6 +124,9 @@ class Settings(BaseSettings):
         default=False, description="Listen beyond loopback although callers are not authenticated."
     )
     max_call_s: Seconds = Field(600, description="The longest that a call may take, in seconds.")
+    answer_ttl_s: Annotated[Seconds, Field(le=86_400)] = Field(
+        3_600, description="Seconds for which a call that repeats a request_id gets the first answer again."
+    )
     drain_s: float = Field(
         0,
         ge=0,

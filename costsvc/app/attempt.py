@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,11 @@ from costsvc.app.plan import Plan
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
 from costsvc.core.errors import Failure, ProviderError, UnknownModel
-from costsvc.core.json_text import to_json
+from costsvc.core.json_text import parse_answer, to_json
 from costsvc.core.savings import Account, account
 from costsvc.core.usage import MalformedUsage, Reported, read_usage
 from costsvc.ports import UpstreamRequest
+from costsvc.store.answer_codec import KeptAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A complete answer with its bill."""
+    """A complete answer with its bill; `is_replay` where another call with the same request id paid it."""
 
     attempt: Attempt
     message: Mapping[str, Any]
@@ -62,6 +63,7 @@ class Completed:
     provider_request_id: str
     reported: Reported
     account: Account
+    is_replay: bool = False
 
     @property
     def text(self) -> str:
@@ -126,6 +128,26 @@ def complete(
         provider_request_id=provider_request_id,
         reported=reported,
         account=accounted,
+    )
+
+
+def completed_before(kept: KeptAnswer, attempt: Attempt) -> Completed:
+    """Return the answer of an earlier call to who repeats it: its ids, its decision, its bill."""
+    entry = kept.entry
+    number = int(entry.attempt_id.rpartition(".")[2])
+    plan = replace(attempt.plan, decision=kept.decision)
+    return Completed(
+        attempt=replace(attempt, response_id=entry.response_id, number=number, plan=plan),
+        message=parse_answer(kept.message_json.decode()),
+        message_json=kept.message_json,
+        provider_request_id=entry.provider_request_id,
+        reported=Reported(model=entry.answering_model, parts=(), totals=entry.usage),
+        account=Account(
+            cost_nano_usd=entry.cost_nano_usd,
+            baseline_nano_usd=entry.baseline_nano_usd,
+            savings=entry.savings,
+        ),
+        is_replay=True,
     )
 
 

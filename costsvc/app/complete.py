@@ -7,14 +7,16 @@ within the caller's deadline all the same, because its end has the bill.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from costsvc.app.attempt import Attempt, Caller, Completed, complete, entry_of
 from costsvc.app.holding import Holding, Reserved
 from costsvc.app.in_flight import InFlight
+from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.settle import Settlement
@@ -23,6 +25,7 @@ from costsvc.core.breaker import Breakers
 from costsvc.core.errors import DeadlineTooShort, ProviderError
 from costsvc.core.json_text import to_json
 from costsvc.core.message_stream import MessageAssembler
+from costsvc.core.replay import replay
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock, ProviderStream, Upstream, UpstreamAnswer
@@ -39,10 +42,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The provider has begun to answer."""
+    """The provider has begun to answer, or (`is_replay`) an answer that is known begins to be said again."""
 
     attempt: Attempt
     provider_request_id: str
+    is_replay: bool = False
 
 
 class Completions:
@@ -55,6 +59,7 @@ class Completions:
         upstream: Upstream,
         settlement: Settlement,
         in_flight: InFlight,
+        once: Once,
         holding: Holding,
         metrics: Metrics,
         clock: Clock,
@@ -65,6 +70,7 @@ class Completions:
         self._upstream = upstream
         self._settlement = settlement
         self._in_flight = in_flight
+        self._once = once
         self._holding = holding
         self._breakers = Breakers()
         self._metrics = metrics
@@ -99,8 +105,11 @@ class Completions:
         Raises:
             BudgetExceeded, BudgetUnbounded, TooManyBudgets, StoreUnavailable: nothing was spent.
             ProviderError: `may_have_spent` says whether something may have been.
+            RequestIdReused, AlreadyAnswered, OutcomeUnknown, StillRunning: nothing was spent by this call.
         """
         with one_call():
+            if attempt.plan.request.request_id:
+                return await self._once.answer(attempt, self._answer)
             return await self._in_flight.run(self._answer(attempt))
 
     async def stream(
@@ -112,16 +121,37 @@ class Completions:
         """
         relay = Relay[Started](provider_events=provider_events, stall_s=attempt.timeout_s * STALL_SHARE)
         with one_call():
-            pump = self._in_flight.start(self._answer(attempt, relay))
+            pump = self._start(attempt, relay)
         try:
             started = await relay.opened()
             if started is not None:
                 yield started
             async for pieces in relay.batches():
                 yield pieces
-            yield await asyncio.shield(pump)
+            completed = await asyncio.shield(pump)
+            if started is None:
+                for piece in _said_again(completed, provider_events=provider_events):
+                    yield piece
+            yield completed
         finally:
             relay.abandon()
+            if attempt.plan.request.request_id:
+                pump.cancel()  # only its waiting: what runs has a task of its own
+
+    def _start(self, attempt: Attempt, relay: Relay[Started]) -> asyncio.Task[Completed]:
+        """Let the answer come through the relay, or, where it is another call's, as a whole."""
+        answer = partial(self._answer, relay=relay)
+        if not attempt.plan.request.request_id:
+            return self._in_flight.start(answer(attempt))
+
+        def ended(pump: asyncio.Task[Completed]) -> None:
+            relay.end()
+            if not pump.cancelled():
+                pump.exception()  # also seen where the stream has been given up
+
+        pump = asyncio.ensure_future(self._once.answer(attempt, answer))
+        pump.add_done_callback(ended)
+        return pump
 
     async def _answer(self, first: Attempt, relay: Relay[Started] | None = None) -> Completed:
         """Make attempts until one is answered, or until no further one would help."""
@@ -185,6 +215,8 @@ class Completions:
             first_byte_ms=first_byte_ms,
             total_ms=self._elapsed_ms(attempt),
         )
+        if entry.request_id:
+            await self._once.keep(completed, entry)
         await self._settlement.book(entry)
         self._planner.learn(attempt.plan, attempt.tenant, completed.reported.totals)
         return completed
@@ -208,6 +240,17 @@ class Completions:
                 failure=error.failure.value,
                 provider_request_id=error.provider_request_id,
             )
+
+
+def _said_again(completed: Completed, *, provider_events: bool) -> Iterator[Started | list[str]]:
+    """Yield a whole answer as the beginning and the pieces of a stream."""
+    yield Started(
+        attempt=completed.attempt, provider_request_id=completed.provider_request_id, is_replay=True
+    )
+    if provider_events:
+        yield [to_json(event) for event in replay(completed.message)]
+    elif completed.text:
+        yield [completed.text]
 
 
 async def _read(attempt: Attempt, stream: ProviderStream, relay: Relay[Started] | None) -> UpstreamAnswer:

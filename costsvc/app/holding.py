@@ -128,7 +128,7 @@ class Holding:
         now = self._clock.now()
         await self._holds.renew(now)
         if is_another or self._version < 0:
-            self._holds.spare(now)
+            self._holds.lease.spare(now)
         await self.load()
         await self._flights.hold_again()
 

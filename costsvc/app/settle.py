@@ -80,6 +80,10 @@ class Settlement:
         if not is_booked:
             await self._make_durable(ticket, entry)
 
+    async def confirm(self, entry: Entry) -> None:
+        """Book an entry that another process may have died before booking; what is booked stays as it is."""
+        await self._settle(entry, b"")
+
     async def keep_journal(self) -> None:
         """Look after the journal, for as long as the process lives: run this once, in a task of its own."""
         while True:

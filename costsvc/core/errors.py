@@ -8,6 +8,10 @@ CostsvcError
 ├── DeadlineTooShort      the caller's deadline has passed, or leaves no time to answer
 ├── StreamUnread          the caller did not read its stream in time; it is paid all the same
 ├── AlreadyRecorded       this request_id has its entry already
+├── RequestIdReused       this request_id stands for another request
+├── AlreadyAnswered       this request_id was answered, and the answer is not kept any more
+├── OutcomeUnknown        an earlier call of this request_id may have spent, and its answer is lost
+├── StillRunning          another call of this request_id runs longer than this one may wait
 ├── StoreUnavailable      the store did not answer in time
 ├── JournalFailed         this process's journal cannot be written
 ├── BudgetExceeded        a hard budget has no room for the call; nothing was spent
@@ -87,6 +91,27 @@ class AlreadyRecorded(CostsvcError):
     def __init__(self, entry_id: str) -> None:
         super().__init__(f"already recorded as {entry_id}")
         self.entry_id = entry_id
+
+
+class RequestIdReused(CostsvcError):
+    """An earlier call with this request_id asked something else; nothing was done for this one."""
+
+
+class AlreadyAnswered(CostsvcError):
+    """This request_id was answered, and the answer is not kept any more; its entry stands."""
+
+    def __init__(self, entry_id: str, cost_nano_usd: int) -> None:
+        super().__init__(f"already answered as {entry_id} for {format_usd(cost_nano_usd)}")
+        self.entry_id = entry_id
+        self.cost_nano_usd = cost_nano_usd
+
+
+class OutcomeUnknown(CostsvcError):
+    """An earlier call with this request_id may have spent, its answer is lost, and policy forbids another."""
+
+
+class StillRunning(CostsvcError):
+    """Another call with this request_id runs, and this one's time to wait for its answer is over."""
 
 
 class StoreUnavailable(CostsvcError):

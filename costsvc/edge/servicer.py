@@ -214,11 +214,17 @@ def _note_plan(call: Call, plan: Plan) -> None:
 
 
 def _note_completed(call: Call, completed: Completed) -> None:
+    """Note an answer. A repeat's cost and savings are in the line of the call that paid them."""
     _note_plan(call, completed.attempt.plan)
+    if completed.is_replay:
+        call.note(replayed=True, cost_nano_usd=0, saved_nano_usd=0)
+    else:
+        call.note(
+            cost_nano_usd=completed.account.cost_nano_usd,
+            saved_nano_usd=completed.account.savings.total_nano_usd,
+        )
     call.note(
         response_id=completed.attempt.response_id,
-        cost_nano_usd=completed.account.cost_nano_usd,
-        saved_nano_usd=completed.account.savings.total_nano_usd,
         cache="bypassed" if completed.attempt.plan.request.bypass_cache else "disabled",
         stop_reason=completed.stop_reason,
     )

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2 as details
 
 from costsvc import v1
 from costsvc.core.errors import (
+    AlreadyAnswered,
     AlreadyRecorded,
     BudgetExceeded,
     BudgetUnbounded,
@@ -20,8 +21,11 @@ from costsvc.core.errors import (
     JournalFailed,
     NoModelFits,
     NotAtRisk,
+    OutcomeUnknown,
     Overloaded,
     ProviderError,
+    RequestIdReused,
+    StillRunning,
     StoreUnavailable,
     StreamUnread,
     TooManyBudgets,
@@ -30,6 +34,7 @@ from costsvc.core.errors import (
 )
 from costsvc.edge.outcome import Outcome, cut, shorten
 from costsvc.edge.status_budget import about_budgets
+from costsvc.edge.status_request_id import about_request_ids
 
 _OVERLOADED_S, _STORE_S, _PROVIDER_S = 0.25, 0.5, 1.0
 
@@ -48,6 +53,8 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
     match error:
         case Undecodable() | DeadlineTooShort() | LoopbackOnly() | StreamUnread():
             outcome = _PLAIN[type(error)]
+        case RequestIdReused() | AlreadyRecorded() | AlreadyAnswered() | OutcomeUnknown() | StillRunning():
+            outcome = about_request_ids(error)
         case BudgetExceeded() | BudgetUnbounded() | TooManyBudgets() | UnknownBudget() | NotAtRisk():
             outcome = about_budgets(error, now)
         case UnknownModel():
@@ -59,13 +66,6 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
                 message=f"too many {error.limit} in flight; nothing was spent",
                 metadata={"limit": error.limit},
                 retry_s=_OVERLOADED_S,
-            )
-        case AlreadyRecorded():
-            outcome = Outcome(
-                code=code.ALREADY_EXISTS,
-                reason=v1.ERROR_REASON_ALREADY_RECORDED,
-                message="this request_id is booked already",
-                metadata={"entry_id": error.entry_id},
             )
         case StoreUnavailable() | JournalFailed() | BudgetUnchecked():
             outcome = _unbookable(error)

@@ -46,6 +46,7 @@ def complete_response(value: Completed) -> v1.CompleteResponse:
         provider_request_id=value.provider_request_id,
         response_id=attempt.response_id,
         model=value.model,
+        replayed=value.is_replay,
     )
 
 
@@ -61,6 +62,7 @@ def stream_event(
                 response_id=attempt.response_id,
                 provider_request_id=value.provider_request_id,
                 cache_outcome=_cache_outcome(bypassed=attempt.plan.request.bypass_cache),
+                replayed=value.is_replay,
             )
             return v1.StreamCompleteResponse(started=started)
         case Completed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from redis.asyncio import Redis
 
@@ -14,6 +15,7 @@ from costsvc.app.holding import Holding
 from costsvc.app.ids import new_id
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
+from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
@@ -31,6 +33,7 @@ from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Alerts, Settings
 from costsvc.store.alerts import AlertQueue
 from costsvc.store.budgets import BudgetBook
+from costsvc.store.claims import Claims
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
@@ -50,6 +53,7 @@ class Parts:
     holding: Holding
     watch: StoreWatch
     alerting: Alerting
+    once: Once
     health: Health
 
 
@@ -70,12 +74,15 @@ def wire(
     planner = Planner(catalog, policy, Observations())
     settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock, presence=presence)
     book, holds = BudgetBook(client), Holds(client, owner=new_id())
-    holding = _holding(client, presence, ledger, planner, metrics)
+    holding = _holding(book, holds, presence, ledger, planner, metrics)
+    claims = Claims(client, holds.lease)
+    once = _once(settings, planner, claims, settlement, in_flight, metrics)
     completions = Completions(
         planner=planner,
         upstream=upstream,
         settlement=settlement,
         in_flight=in_flight,
+        once=once,
         holding=holding,
         metrics=metrics,
         clock=clock,
@@ -110,7 +117,47 @@ def wire(
         holding=holding,
         watch=StoreWatch(presence, ledger, (holding, settlement), metrics),
         alerting=_alerting(settings.alerts, client, post, metrics),
+        once=once,
         health=Health(presence, journal),
+    )
+
+
+def _holding(  # noqa: PLR0917 - parts of one process
+    book: BudgetBook,
+    holds: Holds,
+    presence: Presence,
+    ledger: Ledger,
+    planner: Planner,
+    metrics: Metrics,
+) -> Holding:
+    return Holding(
+        book=book,
+        holds=holds,
+        ledger=ledger,
+        presence=presence,
+        planner=planner,
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+
+
+def _once(  # noqa: PLR0917 - parts of one process
+    settings: Settings,
+    planner: Planner,
+    claims: Claims,
+    settlement: Settlement,
+    in_flight: InFlight,
+    metrics: Metrics,
+) -> Once:
+    return Once(
+        claims=claims,
+        settlement=settlement,
+        in_flight=in_flight,
+        catalog=planner.catalog,
+        on_unknown=planner.policy.retries.on_unknown,
+        answer_ttl=timedelta(seconds=settings.answer_ttl_s),
+        metrics=metrics,
+        clock=SystemClock(),
     )
 
 
@@ -121,20 +168,6 @@ def _alerting(alerts: Alerts, client: Redis, post: Post, metrics: Metrics) -> Al
         book=BudgetBook(client),
         webhook=Webhook(url=alerts.webhook_url or "", secret=secret.strip().encode()),
         post=post,
-        metrics=metrics,
-        clock=SystemClock(),
-    )
-
-
-def _holding(
-    client: Redis, presence: Presence, ledger: Ledger, planner: Planner, metrics: Metrics
-) -> Holding:
-    return Holding(
-        book=BudgetBook(client),
-        holds=Holds(client, owner=new_id()),
-        ledger=ledger,
-        presence=presence,
-        planner=planner,
         metrics=metrics,
         clock=SystemClock(),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from redis.asyncio import Redis
 
@@ -23,14 +23,13 @@ from costsvc.store import keys
 from costsvc.store.attempts import AtRisk, held_record, read_at_risk
 from costsvc.store.connection import Script, ask, translated
 from costsvc.store.hold_call import Held, Refused, Stale, Unseeded, hold_call, hold_reply, seed_call
+from costsvc.store.leases import Lease, lease_end_ms, milliseconds
 from costsvc.store.ledger import Ledger
 from costsvc.store.spent import Spent
 
-LEASE = timedelta(seconds=10)
 OWNER_LOST = "owner_lost"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
+_SECOND = timedelta(seconds=1)
 _SWEPT_AT_ONCE = 200
 _READ_BUDGET_S = 1.0
 
@@ -47,6 +46,7 @@ class Holds:
     """Holds of one process. `owner` is the process's own name, another after every start."""
 
     def __init__(self, client: Redis, *, owner: str) -> None:
+        self.lease = Lease(client, owner=owner)
         self._client = client
         self._owner = owner
         self._hold = Script.load("hold")
@@ -56,7 +56,6 @@ class Holds:
         self._resolve = Script.load("resolve")
         self._retire = Script.load("retire")
         self._doubtful: dict[str, tuple[datetime, datetime]] = {}
-        self._sweeps_after: datetime | None = None
 
     async def hold(
         self,
@@ -122,7 +121,7 @@ class Holds:
             hold,
             owner=self._owner,
             version=version,
-            lease_ms=_milliseconds(now + LEASE),
+            lease_ms=lease_end_ms(now),
             not_after=not_after,
         )
         async with translated():
@@ -204,33 +203,24 @@ class Holds:
         Raises:
             StoreUnavailable: the lease is as it was.
         """
-        try:
-            async with translated():
-                await ask(self._client, "ZADD", keys.LEASES, "GT", _milliseconds(now + LEASE), self._owner)
-        except StoreUnavailable:
-            self.spare(now)
-            raise
+        await self.lease.renew(now)
         for attempt_id, (started_at, not_after) in list(self._doubtful.items()):
             if not_after + _SECOND < now:
                 await self.release(attempt_id, started_at)
                 self._doubtful.pop(attempt_id, None)
 
-    def spare(self, now: datetime) -> None:
-        """Take nobody for dead for the time of a lease: who lives will show it by then."""
-        self._sweeps_after = now + LEASE
-
     async def sweep(self, now: datetime) -> int:
         """Turn holds of owners whose lease ended into risks; return how many, at most some hundreds a call.
 
-        Several processes may do it at once: each hold is lost once. None is lost in the time of a lease after
-        this process could not renew its own: then others could not either, and are not dead.
+        Several processes may do it at once: each hold is lost once. None is lost while nobody can say who is
+        gone.
 
         Raises:
             StoreUnavailable: some are done.
         """
-        if self._sweeps_after is not None and now < self._sweeps_after:
+        if not self.lease.judges(now):
             return 0
-        now_ms, swept = _milliseconds(now), 0
+        now_ms, swept = milliseconds(now), 0
         async with translated():
             owners: list[bytes] = await ask(
                 self._client, "ZRANGEBYSCORE", keys.LEASES, "-inf", now_ms, "LIMIT", 0, _SWEPT_AT_ONCE
@@ -271,7 +261,7 @@ class Holds:
         return count, lower, upper
 
     async def _sweep_one(self, owner: str, day: str, attempt_id: str, now: datetime) -> bool:
-        args: list[str | bytes | int] = [attempt_id, day, 0, OWNER_LOST, _milliseconds(now), ""]
+        args: list[str | bytes | int] = [attempt_id, day, 0, OWNER_LOST, milliseconds(now), ""]
         async with translated():
             if await self._lose.run(self._client, _lose_keys(day), args):
                 return True
@@ -286,7 +276,3 @@ def _lose_keys(day: str) -> list[str]:
         *(keys.attempts(day), keys.BALANCE, keys.HOLDS, keys.AT_RISK, keys.AT_RISK_INDEX, keys.AT_RISK_SUMS),
         *(keys.LEASES, keys.DAYS, keys.BUDGETS_COUNTED, keys.BALANCES, keys.ALERTS),
     ]
-
-
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MILLISECOND

@@ -8,6 +8,9 @@ too small, `LEDGER` becomes a function of the tenant here and nowhere else.
 Stored answers are spread by what was asked, and may live on another server. They have a time to live, and so
 has what belongs to them. Their secret has none: without it none of them is found.
 
+Claims on request ids and the answers that are kept for repeats are no money, so they have a time to live.
+They carry the tag all the same, because a claim stands or falls with its owner's lease.
+
 Hours and days are UTC, written `yyyymmddhh` and `yyyymmdd`, so that they sort as text.
 """
 
@@ -138,6 +141,16 @@ def balance_member(window_key: str, instance: str) -> str:
 def holds(owner: str) -> str:
     """Return the set of an owner's holds, `<start day>:<attempt id>`."""
     return f"{HOLDS}{owner}"
+
+
+def claim(tenant: str, request_id: str) -> str:
+    """Return the hash of what is known of a request id: who runs it, or what became of it."""
+    return f"{LEDGER}:claim:{request_field(tenant, request_id)}"
+
+
+def kept_answer(tenant: str, request_id: str) -> str:
+    """Return the text with which a repeat of a request id is answered."""
+    return f"{LEDGER}:answer:{request_field(tenant, request_id)}"
 
 
 def values(day: str) -> str:

@@ -85,7 +85,7 @@ class CompleteRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
-    __slots__ = ("text", "message_json", "stop_reason", "bill", "decision", "cache_outcome", "attempt_count", "provider_request_id", "response_id", "model")
+    __slots__ = ("text", "message_json", "stop_reason", "bill", "decision", "cache_outcome", "attempt_count", "provider_request_id", "response_id", "model", "replayed")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_JSON_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,7 @@ class CompleteResponse(_message.Message):
     PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     text: str
     message_json: bytes
     stop_reason: str
@@ -106,7 +107,8 @@ class CompleteResponse(_message.Message):
     provider_request_id: str
     response_id: str
     model: str
-    def __init__(self, text: _Optional[str] = ..., message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., attempt_count: _Optional[int] = ..., provider_request_id: _Optional[str] = ..., response_id: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, text: _Optional[str] = ..., message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., attempt_count: _Optional[int] = ..., provider_request_id: _Optional[str] = ..., response_id: _Optional[str] = ..., model: _Optional[str] = ..., replayed: bool = ...) -> None: ...
 
 class StreamCompleteRequest(_message.Message):
     __slots__ = ("request", "format")
@@ -129,16 +131,18 @@ class StreamCompleteResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[StreamStarted, _Mapping]] = ..., text_delta: _Optional[str] = ..., provider_events: _Optional[_Union[ProviderEvents, _Mapping]] = ..., completed: _Optional[_Union[StreamCompleted, _Mapping]] = ...) -> None: ...
 
 class StreamStarted(_message.Message):
-    __slots__ = ("decision", "response_id", "provider_request_id", "cache_outcome")
+    __slots__ = ("decision", "response_id", "provider_request_id", "cache_outcome", "replayed")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CACHE_OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     decision: _types_pb2.Decision
     response_id: str
     provider_request_id: str
     cache_outcome: _types_pb2.CacheOutcome
-    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., response_id: _Optional[str] = ..., provider_request_id: _Optional[str] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., response_id: _Optional[str] = ..., provider_request_id: _Optional[str] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., replayed: bool = ...) -> None: ...
 
 class ProviderEvents(_message.Message):
     __slots__ = ("event_json",)

@@ -99,7 +99,7 @@ class CostServiceServicer(object):
 
     def Complete(self, request, context):
         """Answers a request: decides, calls the provider, books the cost and returns the answer with its bill. It
-        always answers within the call; nothing is deferred.
+        always answers within the call; nothing is deferred. With a request_id it is safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +107,8 @@ class CostServiceServicer(object):
 
     def StreamComplete(self, request, context):
         """Answers a request as a stream: `started` first, then text deltas or provider events, then `completed` with
-        the bill. A stream that ends without `completed` ends with an error status.
+        the bill. A stream that ends without `completed` ends with an error status. With a request_id it is safe to
+        repeat, as a stream or with Complete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

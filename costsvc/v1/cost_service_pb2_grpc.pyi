@@ -43,11 +43,12 @@ class CostServiceStub:
     """
     Complete: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.CompleteRequest, _cost_service_pb2.CompleteResponse]
     """Answers a request: decides, calls the provider, books the cost and returns the answer with its bill. It
-    always answers within the call; nothing is deferred.
+    always answers within the call; nothing is deferred. With a request_id it is safe to repeat.
     """
     StreamComplete: _grpc.UnaryStreamMultiCallable[_cost_service_pb2.StreamCompleteRequest, _cost_service_pb2.StreamCompleteResponse]
     """Answers a request as a stream: `started` first, then text deltas or provider events, then `completed` with
-    the bill. A stream that ends without `completed` ends with an error status.
+    the bill. A stream that ends without `completed` ends with an error status. With a request_id it is safe to
+    repeat, as a stream or with Complete.
     """
     Estimate: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.EstimateRequest, _cost_service_pb2.EstimateResponse]
     """Says what a request would cost, on one model or on every model of the policy, without calling the provider."""
@@ -73,11 +74,12 @@ class CostServiceAsyncStub(CostServiceStub):
     """
     Complete: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.CompleteRequest, _cost_service_pb2.CompleteResponse]  # type: ignore[assignment]
     """Answers a request: decides, calls the provider, books the cost and returns the answer with its bill. It
-    always answers within the call; nothing is deferred.
+    always answers within the call; nothing is deferred. With a request_id it is safe to repeat.
     """
     StreamComplete: _aio.UnaryStreamMultiCallable[_cost_service_pb2.StreamCompleteRequest, _cost_service_pb2.StreamCompleteResponse]  # type: ignore[assignment]
     """Answers a request as a stream: `started` first, then text deltas or provider events, then `completed` with
-    the bill. A stream that ends without `completed` ends with an error status.
+    the bill. A stream that ends without `completed` ends with an error status. With a request_id it is safe to
+    repeat, as a stream or with Complete.
     """
     Estimate: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.EstimateRequest, _cost_service_pb2.EstimateResponse]  # type: ignore[assignment]
     """Says what a request would cost, on one model or on every model of the policy, without calling the provider."""
@@ -118,7 +120,7 @@ class CostServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cost_service_pb2.CompleteResponse, _abc.Awaitable[_cost_service_pb2.CompleteResponse]]:
         """Answers a request: decides, calls the provider, books the cost and returns the answer with its bill. It
-        always answers within the call; nothing is deferred.
+        always answers within the call; nothing is deferred. With a request_id it is safe to repeat.
         """
 
     @_abc_1.abstractmethod
@@ -128,7 +130,8 @@ class CostServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cost_service_pb2.StreamCompleteResponse], _abc.AsyncIterator[_cost_service_pb2.StreamCompleteResponse]]:
         """Answers a request as a stream: `started` first, then text deltas or provider events, then `completed` with
-        the bill. A stream that ends without `completed` ends with an error status.
+        the bill. A stream that ends without `completed` ends with an error status. With a request_id it is safe to
+        repeat, as a stream or with Complete.
         """
 
     @_abc_1.abstractmethod

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from costsvc.app.complete import Completions
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
+from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.settle import Settlement
 from costsvc.config import load_catalog_files, load_policy_file
@@ -27,6 +28,7 @@ from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
 from costsvc.provider_sim import RunningSim, start
 from costsvc.store.budgets import BudgetBook
+from costsvc.store.claims import Claims
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
@@ -52,14 +54,27 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     await journal.open()
     planner = Planner(catalog, load_policy_file(None, catalog), Observations())
     ledger, presence, metrics, clock = Ledger(store), Presence(), Metrics(), SystemClock()
+    in_flight = InFlight()
+    settlement = Settlement(ledger, journal, frozenset(), metrics, clock, presence=presence)
+    holds = Holds(store, owner="test")
     yield Completions(
         planner=planner,
         upstream=upstream,
-        settlement=Settlement(ledger, journal, frozenset(), metrics, clock, presence=presence),
-        in_flight=InFlight(),
+        settlement=settlement,
+        in_flight=in_flight,
+        once=Once(
+            claims=Claims(store, holds.lease),
+            settlement=settlement,
+            in_flight=in_flight,
+            catalog=catalog,
+            on_unknown=planner.policy.retries.on_unknown,
+            answer_ttl=timedelta(hours=1),
+            metrics=metrics,
+            clock=clock,
+        ),
         holding=Holding(
             book=BudgetBook(store),
-            holds=Holds(store, owner="test"),
+            holds=holds,
             ledger=ledger,
             presence=presence,
             planner=planner,

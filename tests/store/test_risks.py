@@ -12,7 +12,8 @@ from costsvc.core.errors import StoreUnavailable
 from costsvc.core.holds import Balance
 from costsvc.store import keys
 from costsvc.store.charges import charge_of
-from costsvc.store.holds import LEASE, OWNER_LOST
+from costsvc.store.holds import OWNER_LOST
+from costsvc.store.leases import LEASE
 from tests.store.money import AT, Bench, amounts, budget, entry, opening
 
 LATER = AT + LEASE + timedelta(seconds=1)

@@ -1,0 +1,291 @@
+"""Answering a request id once: a repeat joins the running call, or gets its answer, and pays nothing.
+
+Calls of this process meet in a flight, one at a time for each tenant and request id; flights of all processes
+meet in the store, where one has the claim. The others ask again and again until it has ended: they hold no
+money and make no attempt. While the store is away, only the calls of this process are told apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from costsvc.app.attempt import Attempt, Completed, completed_before
+from costsvc.app.endings import Endings
+from costsvc.app.in_flight import InFlight
+from costsvc.app.settle import Settlement
+from costsvc.core.catalog import Catalog
+from costsvc.core.entry import Entry
+from costsvc.core.errors import (
+    AlreadyAnswered,
+    CostsvcError,
+    Failure,
+    InvalidRequest,
+    OutcomeUnknown,
+    ProviderError,
+    RequestIdReused,
+    StillRunning,
+    StoreUnavailable,
+    Violation,
+)
+from costsvc.core.request import ModelRequest
+from costsvc.core.retry import OnUnknown
+from costsvc.core.same_request import fingerprint
+from costsvc.metrics import Metrics
+from costsvc.ports import Clock
+from costsvc.store import answer_codec
+from costsvc.store.answer_codec import KeptAnswer
+from costsvc.store.claims import Answered, Claim, Claimed, Claims, Ending, Fate, Standing
+from costsvc.store.leases import LEASE
+from costsvc.store.presence import one_call
+
+LATEST = timedelta(seconds=1)
+"""How long after it was asked for a claim may still be made; a clock that is off by more goes without."""
+
+SHORTEST_WAIT_S, LONGEST_WAIT_S, WAIT_SHARE = 0.01, 0.5, 0.25
+"""Between two looks at a claim of another process: a share of the time that it has been waited for."""
+
+LARGE_CHARS = 256 * 1024
+"""Larger bodies and answers are hashed and compressed in a thread, so that other callers do not wait."""
+
+Run = Callable[[Attempt], Coroutine[Any, Any, Completed]]
+"""Makes the call that a first attempt begins."""
+
+log = structlog.get_logger()
+
+
+class _Deserted(Exception):
+    """Nobody waits any more for a call of another process."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """The one call of this process with a request id: it runs, or waits for another process."""
+
+    claim: Claim
+    task: asyncio.Task[Completed] | None = None
+    waiting_count: int = 0
+    doubtful_until: datetime | None = None
+    """Until when the store may still make a claim that it has not confirmed."""
+
+    async def joined(self) -> Completed:
+        """Return what the call answers, or raise what it raises; it goes on when its callers leave."""
+        assert self.task is not None
+        self.waiting_count += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self.waiting_count -= 1
+
+
+class Once:
+    """Calls with a request id, each answered once. `keep_telling` runs beside it, in a task of its own."""
+
+    def __init__(
+        self,
+        *,
+        claims: Claims,
+        settlement: Settlement,
+        in_flight: InFlight,
+        catalog: Catalog,
+        on_unknown: OnUnknown,
+        answer_ttl: timedelta,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._claims = claims
+        self._endings = Endings(claims, clock)
+        self._settlement = settlement
+        self._in_flight = in_flight
+        self._catalog = catalog
+        self._repeats_lost = on_unknown is OnUnknown.RETRY
+        self._answer_ttl = answer_ttl
+        self._metrics = metrics
+        self._clock = clock
+        self._flights: dict[tuple[str, str], _Flight] = {}
+
+    async def answer(self, attempt: Attempt, run: Run) -> Completed:
+        """Return the answer of a running or an earlier call with the same request id, else that of `run`.
+
+        Raises:
+            RequestIdReused, AlreadyAnswered, OutcomeUnknown, StillRunning: this call spent nothing.
+            And what `run` raises.
+        """
+        asked = await _fingerprint(attempt.plan.request)
+        key = attempt.tenant, attempt.plan.request.request_id
+        while True:
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._start(key, asked, attempt, run).joined()
+            if flight.claim.fingerprint != asked:
+                raise RequestIdReused
+            completed = await self._follow(flight, attempt)
+            if completed is not None:
+                return completed
+            attempt = self._resumed(attempt)
+
+    async def keep(self, completed: Completed, entry: Entry) -> None:
+        """Keep an answer for repeats. Do it before the entry is booked: who repeats then pays nothing."""
+        flight = self._flights[entry.tenant, entry.request_id]
+        answer = KeptAnswer(
+            entry=entry,
+            decision=completed.attempt.plan.decision,
+            message_json=completed.message_json,
+        )
+        ending = Ending(
+            Fate.ANSWERED,
+            entry_id=entry.entry_id,
+            cost_nano_usd=entry.cost_nano_usd,
+            answer=await _packed(answer),
+            answer_ttl=self._answer_ttl,
+        )
+        await self._endings.tell(flight.claim, ending, flight.doubtful_until)
+
+    async def keep_telling(self) -> None:
+        """Tell the store how calls ended while it was away, for as long as the process lives."""
+        await self._endings.keep_telling()
+
+    def _start(self, key: tuple[str, str], asked: str, attempt: Attempt, run: Run) -> _Flight:
+        tenant, request_id = key
+        flight = self._flights[key] = _Flight(
+            Claim(tenant=tenant, request_id=request_id, fingerprint=asked, token=attempt.response_id)
+        )
+        flight.task = self._in_flight.start(self._fly(key, flight, attempt, run))
+        return flight
+
+    async def _follow(self, flight: _Flight, attempt: Attempt) -> Completed | None:
+        """Return what a running call answers, None where its end says nothing about this one."""
+        try:
+            async with asyncio.timeout(self._left_s(attempt)):
+                completed = await flight.joined()
+        except TimeoutError:
+            raise StillRunning from None
+        except ProviderError as error:
+            if error.may_have_spent and not self._repeats_lost:
+                raise OutcomeUnknown from error
+            if error.may_have_spent or error.failure is Failure.TIMED_OUT:
+                return None
+            raise
+        except (StillRunning, _Deserted):
+            return None
+        self._metrics.replayed("joined")
+        return replace(completed, is_replay=True)
+
+    async def _fly(self, key: tuple[str, str], flight: _Flight, attempt: Attempt, run: Run) -> Completed:
+        try:
+            claimed = await self._claim(flight, attempt)
+            if isinstance(claimed, Answered):
+                return self._repeated(claimed, attempt)
+            return await self._run(flight, claimed, run)
+        finally:
+            del self._flights[key]
+
+    async def _claim(self, flight: _Flight, attempt: Attempt) -> Attempt | Answered:
+        """Return the attempt once it may be made, or what an earlier call has answered.
+
+        Where the store is away the attempt may be made, unless another was seen to run a lease's time ago.
+        """
+        began_s, seen_s = self._clock.monotonic(), -math.inf
+        found = await self._ask(flight)
+        while True:
+            now_s = self._clock.monotonic()
+            match found:
+                case Answered():
+                    return found
+                case Claimed():
+                    return attempt
+                case Standing.REUSED:
+                    raise RequestIdReused
+                case Standing.LOST:
+                    raise OutcomeUnknown
+                case Standing.RUNNING:
+                    seen_s = now_s
+                case None if now_s - seen_s > LEASE.total_seconds():
+                    return attempt
+            await asyncio.sleep(_wait_s(now_s - began_s))
+            if not flight.waiting_count:
+                raise _Deserted
+            attempt = self._resumed(attempt)
+            with one_call():  # the time for the store is for the call that may follow
+                found = await self._ask(flight)
+
+    async def _ask(self, flight: _Flight) -> Claimed | Answered | Standing | None:
+        """Claim, or learn who has the claim; None where the store is away."""
+        now = self._clock.now()
+        flight.doubtful_until = not_after = now + LATEST
+        try:
+            found = await self._claims.claim(
+                flight.claim, now=now, not_after=not_after, repeats_lost=self._repeats_lost
+            )
+        except StoreUnavailable:
+            return None
+        flight.doubtful_until = None
+        if found == Claimed(again=True):
+            log.warning("request_runs_again", tenant=flight.claim.tenant, request_id=flight.claim.request_id)
+        return found
+
+    async def _run(self, flight: _Flight, attempt: Attempt, run: Run) -> Completed:
+        try:
+            return await run(attempt)
+        except BaseException as error:
+            fate = Fate.LOST if _may_have_spent(error) else Fate.FREE
+            await self._endings.tell(flight.claim, Ending(fate), flight.doubtful_until)
+            raise
+
+    def _repeated(self, answered: Answered, attempt: Attempt) -> Completed:
+        """Return a kept answer.
+
+        It is booked once more, which changes nothing unless its process died in between: it was kept first.
+        """
+        try:
+            kept = answer_codec.decode(answered.answer, self._catalog)
+        except ValueError:
+            raise AlreadyAnswered(answered.entry_id, answered.cost_nano_usd) from None
+        self._in_flight.start(self._settlement.confirm(kept.entry))
+        self._metrics.replayed("kept")
+        return completed_before(kept, attempt)
+
+    def _left_s(self, attempt: Attempt) -> float:
+        return attempt.started_s + attempt.timeout_s - self._clock.monotonic()
+
+    def _resumed(self, attempt: Attempt) -> Attempt:
+        """Return an attempt that begins now, with the time that is left of it; raise StillRunning without."""
+        left_s = self._left_s(attempt)
+        if left_s <= 0:
+            raise StillRunning
+        now, now_s = self._clock.now(), self._clock.monotonic()
+        return replace(attempt, started_at=now, started_s=now_s, timeout_s=left_s)
+
+
+def _wait_s(waited_s: float) -> float:
+    """Return how long to wait before the next look; by chance a little more or less, so that looks spread."""
+    wait_s = min(max(waited_s * WAIT_SHARE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+    return wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - keeps no secret
+
+
+def _may_have_spent(error: BaseException) -> bool:
+    if isinstance(error, ProviderError):
+        return error.may_have_spent
+    return not isinstance(error, CostsvcError)
+
+
+async def _fingerprint(request: ModelRequest) -> str:
+    try:
+        if sum(len(member.text) for member in request.members.values()) <= LARGE_CHARS:
+            return fingerprint(request)
+        return await asyncio.to_thread(fingerprint, request)
+    except RecursionError:
+        raise InvalidRequest(Violation("request.messages_json", "nested too deeply")) from None
+
+
+async def _packed(answer: KeptAnswer) -> bytes:
+    if len(answer.message_json) <= LARGE_CHARS:
+        return answer_codec.encode(answer)
+    return await asyncio.to_thread(answer_codec.encode, answer)

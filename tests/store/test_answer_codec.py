@@ -1,0 +1,70 @@
+"""Tests of kept answers as bytes: exact both ways, and never a surprise to who reads them."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costsvc.app.observations import Observations
+from costsvc.app.plan import Planner
+from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.request import ModelRequest, simple_members
+from costsvc.store.answer_codec import KeptAnswer, decode, encode
+from tests.core.test_message_stream import messages
+from tests.store.money import entry, opening
+
+CATALOG = load_catalog_files()
+PLANNER = Planner(CATALOG, load_policy_file(None, CATALOG), Observations())
+REQUEST = ModelRequest(members=simple_members("", [("user", "Why?")], None))
+
+
+def kept(message_json: bytes = b"{}", **fields: str) -> KeptAnswer:
+    """Return an answer to a request that is decided for real."""
+    plan = PLANNER.plan(replace(REQUEST, **fields), "acme", datetime.now(UTC))
+    booked = entry(opening("resp.1"), 7, charges=("a", "b"))
+    return KeptAnswer(entry=booked, decision=plan.decision, message_json=message_json)
+
+
+@given(messages, st.sampled_from([{}, {"task": "faq"}, {"model": "claude-haiku-5-5"}]))
+def test_an_answer_comes_back_as_it_was(message, fields):
+    """Entry, decision and every byte of the message survive, line ends and all."""
+    answer = kept(json.dumps(message, indent=1).encode(), **fields)
+    assert decode(encode(answer), CATALOG) == answer
+
+
+def test_an_answer_is_compressed():
+    """An ordinary answer takes little room."""
+    assert len(encode(kept(b'{"text": "' + b"tell me more, " * 1000 + b'"}'))) < 2_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no answer",
+        zlib.compress(b""),
+        zlib.compress(b"{}"),
+        zlib.compress(b"[1]"),
+        zlib.compress(b'{"v": 1, "e": 3, "d": []}'),
+        zlib.compress(b'{"v": 2}'),
+        encode(kept())[:-4],
+    ],
+)
+def test_what_is_no_answer_is_refused(data):
+    """Damaged bytes, and those of a newer version, are one kind of error."""
+    with pytest.raises(ValueError, match=r"."):
+        decode(data, CATALOG)
+
+
+def test_an_answer_of_a_model_that_is_gone_is_refused():
+    """A process whose catalogue lacks the model cannot say what was decided."""
+    answer = kept()
+    models = {name: model for name, model in CATALOG.models.items() if name != answer.decision.model.id}
+    with pytest.raises(ValueError, match="not a kept answer"):
+        decode(encode(answer), replace(CATALOG, models=models))
