@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from costsvc.app.attempt import Attempt
+from costsvc.app.ends import End, Ends
 from costsvc.app.flights import LATEST, Flight, Flights
 from costsvc.app.plan import Planner
 from costsvc.app.seeding import Seeding
@@ -74,6 +75,7 @@ class Holding:
         self._ledger = ledger
         self._presence = presence
         self._flights = Flights(holds, presence, clock)
+        self._ends = Ends(holds, clock)
         self._seeding = Seeding(holds, ledger)
         self._planner = planner
         self._metrics = metrics
@@ -81,7 +83,6 @@ class Holding:
         self._version = -1
         self._definitions: Definitions = define(())
         self._cleared_at = datetime.min.replace(tzinfo=UTC)
-        self._unended: dict[str, tuple[Reserved, bool, str]] = {}
 
     async def hold(self, attempt: Attempt) -> Reserved:
         """Hold what an attempt may cost on every budget that applies, or on none.
@@ -131,10 +132,11 @@ class Holding:
             self._holds.lease.spare(now)
         await self.load()
         await self._flights.hold_again()
+        if is_another:
+            await self._ends.tell_again()
 
     async def release(self, reserved: Reserved) -> None:
         """Free the hold of an attempt that is not made after all."""
-        self._flights.end(reserved.opening.attempt_id)
         await self._end(reserved, may_have_spent=False, reason="not_made")
 
     @asynccontextmanager
@@ -167,9 +169,7 @@ class Holding:
 
     async def _tend(self, now: datetime) -> None:
         await self._holds.renew(now)
-        for attempt_id, (reserved, may_have_spent, reason) in list(self._unended.items()):
-            await self._end_now(reserved, may_have_spent=may_have_spent, reason=reason)
-            self._unended.pop(attempt_id, None)
+        await self._ends.tell_rest()
         if await self._book.version() != self._version:
             await self.load()
         await self._flights.hold_again()
@@ -205,9 +205,9 @@ class Holding:
 
     async def _hold(self, attempt: Attempt, applications: list[Application], hold: Hold) -> Held | None:
         """Try once; None where something had to be put right first."""
-        now = self._clock.now()
+        now, version = self._clock.now(), self._version
         answer = await self._holds.hold(
-            _opening(attempt), applications, hold, version=self._version, now=now, not_after=now + LATEST
+            _opening(attempt), applications, hold, version=version, now=now, not_after=now + LATEST
         )
         match answer:
             case Held():
@@ -218,7 +218,8 @@ class Holding:
             case Stale():
                 await self.load()
             case Unseeded():
-                await self._seeding.seed([applications[index] for index in answer.indexes], now)
+                unseeded = [applications[index] for index in answer.indexes]
+                await self._seeding.seed(unseeded, version, now)
         return None
 
     def _applying(self, attempt: Attempt) -> list[Application]:
@@ -232,23 +233,16 @@ class Holding:
         )
 
     async def _end(self, reserved: Reserved, *, may_have_spent: bool, reason: str) -> None:
-        """End a hold now, or as soon as the store is back."""
-        try:
-            await self._end_now(reserved, may_have_spent=may_have_spent, reason=reason)
-        except StoreUnavailable:
-            self._unended[reserved.opening.attempt_id] = (reserved, may_have_spent, reason)
-
-    async def _end_now(self, reserved: Reserved, *, may_have_spent: bool, reason: str) -> None:
-        opening = reserved.opening
-        if may_have_spent:
-            await self._holds.lose(
-                opening.attempt_id,
-                opening.started_at,
+        self._flights.end(reserved.opening.attempt_id)  # first, so that nobody holds for it again afterwards
+        await self._ends.tell(
+            End(
+                opening=reserved.opening,
+                hold=reserved.hold,
+                charges=reserved.charges,
+                may_have_spent=may_have_spent,
                 reason=reason,
-                unheld=(opening, reserved.hold, reserved.charges),
             )
-        else:
-            await self._holds.release(opening.attempt_id, opening.started_at)
+        )
 
 
 def _reserved(attempt: Attempt, applications: list[Application], hold: Hold, held: Held) -> Reserved:

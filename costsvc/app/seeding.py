@@ -16,7 +16,7 @@ from costsvc.store.connection import translated
 from costsvc.store.holds import Holds
 from costsvc.store.ledger import Ledger
 
-_Key = tuple[str, str, str]
+_Key = tuple[int, str, str, str]
 
 
 class Seeding:
@@ -27,27 +27,31 @@ class Seeding:
         self._ledger = ledger
         self._running: dict[_Key, asyncio.Task[None]] = {}
 
-    async def seed(self, applications: Iterable[Application], now: datetime) -> None:
-        """Give balances their first sums; hold again afterwards, which says whether one is still without.
+    async def seed(self, applications: Iterable[Application], version: int, now: datetime) -> None:
+        """Give balances their first sums, by the definitions of a version.
+
+        Hold again afterwards, which says whether one is still without.
 
         Raises:
             StoreUnavailable: not yet.
         """
-        running = [asyncio.shield(self._start(each, now)) for each in applications]
+        running = [asyncio.shield(self._start(each, version, now)) for each in applications]
         async with translated():
             await asyncio.gather(*running)
 
-    def _start(self, application: Application, now: datetime) -> asyncio.Task[None]:
-        key = application.budget.id, application.window.key, application.instance
+    def _start(self, application: Application, version: int, now: datetime) -> asyncio.Task[None]:
+        key = version, application.budget.id, application.window.key, application.instance
         task = self._running.get(key)
         if task is None:  # in a context of its own: what this call may wait is not what reading may take
-            task = asyncio.get_running_loop().create_task(self._seed(application, now), context=Context())
+            work = self._seed(application, version, now)
+            task = asyncio.get_running_loop().create_task(work, context=Context())
             self._running[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
         return task
 
-    async def _seed(self, application: Application, now: datetime) -> None:
-        await self._holds.seed(application, await self._ledger.spent(application, now))
+    async def _seed(self, application: Application, version: int, now: datetime) -> None:
+        spent = await self._ledger.spent(application, now)
+        await self._holds.seed(application, spent, version=version)
 
     def _ended(self, key: _Key, task: asyncio.Task[None]) -> None:
         del self._running[key]

@@ -97,12 +97,13 @@ def hold_reply(reply: Any, applications: Sequence[Application]) -> Held | Refuse
             return None
 
 
-def seed_call(application: Application, spent: Spent) -> Call:
+def seed_call(application: Application, spent: Spent, version: int) -> Call:
     """Return what `seed.lua` is asked."""
     budget_id, bucket = application.budget.id, bucket_of(application)
     balance, index = _balance_keys(application)
     by_bucket = {} if bucket is None else _by_bucket(application, spent, bucket)
-    return [balance, keys.BUDGETS_SINCE, index, keys.BUDGETS_COUNTED, keys.ALERTS], [
+    counted, version_key = keys.BUDGETS_COUNTED, keys.BUDGETS_VERSION
+    return [balance, keys.BUDGETS_SINCE, index, counted, keys.ALERTS, version_key], [
         budget_id,
         spent.before,
         spent.nano_usd,
@@ -110,6 +111,7 @@ def seed_call(application: Application, spent: Spent) -> Call:
         keys.balance_member(application.window.key, application.instance),
         ends_s(application),
         _rule(application.budget),
+        version,
         *(word for pair in by_bucket.items() for word in pair),
     ]
 

@@ -129,16 +129,17 @@ class Holds:
         self._doubtful.pop(attempt_id, None)
         return hold_reply(reply, applications) or str(reply[0].decode())
 
-    async def seed(self, application: Application, spent: Spent) -> bool:
+    async def seed(self, application: Application, spent: Spent, *, version: int) -> bool:
         """Give a balance what `Ledger.spent` found; return False where another was first, or a bill came in.
 
-        Either way hold again, which says whether it is still to be seeded.
+        So it is where the definitions have changed since `version`. Either way hold again, which says whether
+        it is still to be seeded.
 
         Raises:
             StoreUnavailable: it may have happened or not.
         """
         async with translated():
-            return bool(await self._seed.run(self._client, *seed_call(application, spent)))
+            return bool(await self._seed.run(self._client, *seed_call(application, spent, version)))
 
     async def release(self, attempt_id: str, started_at: datetime) -> bool:
         """Free the hold of an attempt that spent nothing; return whether it was held.

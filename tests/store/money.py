@@ -120,7 +120,7 @@ class Bench:
                 applications = self.applications(began)
                 for index in outcome.indexes:
                     found = await self.ledger.spent(applications[index], began.started_at)
-                    await self.holds.seed(applications[index], found)
+                    await self.holds.seed(applications[index], found, version=self.version)
             else:
                 return outcome
 

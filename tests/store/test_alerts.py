@@ -131,7 +131,9 @@ async def test_a_new_budget_alerts_for_what_was_spent_before(bench: Bench, queue
     await bench.define(budget(thresholds_permille=THRESHOLDS), created_at=AT)
     [application] = bench.applications(opening("a"))
     await bench.ask(opening("a"), amounts(1))
-    assert await bench.holds.seed(application, await bench.ledger.spent(application, AT))
+    assert await bench.holds.seed(
+        application, await bench.ledger.spent(application, AT), version=bench.version
+    )
     assert [(a.threshold_permille, a.spent_nano_usd) for a in await taken(queue)] == [(500, 850), (800, 850)]
     assert isinstance(await bench.hold(opening("a"), amounts(1)), Held)
     assert await shares(queue) == []

@@ -141,17 +141,18 @@ async def test_seeding_counts_what_the_scope_adds_up(bench, scope, instance, exp
 
 
 async def test_seeding_happens_once_and_not_over_a_bill(bench: Bench) -> None:
-    """A sum that was read before a bill came, or after another process was first, changes nothing."""
+    """A sum changes nothing once a bill, another process or another definition has come before it."""
     await bench.define(budget(), created_at=AT)
     [application] = bench.applications(opening("a"))
     stale = await bench.ledger.spent(application, AT)
     late = entry(opening("late"), 7, charges=(charge_of(application),))
     await bench.ledger.settle(late, label_keys=())
-    assert not await bench.holds.seed(application, stale)
+    assert not await bench.holds.seed(application, stale, version=bench.version)
     fresh = await bench.ledger.spent(application, AT + HOUR)
     assert fresh.nano_usd == 7
-    assert await bench.holds.seed(application, fresh)
-    assert not await bench.holds.seed(application, fresh)
+    assert not await bench.holds.seed(application, fresh, version=bench.version - 1)
+    assert await bench.holds.seed(application, fresh, version=bench.version)
+    assert not await bench.holds.seed(application, fresh, version=bench.version)
     assert await bench.balance() == Balance(spent_nano_usd=7)
 
 

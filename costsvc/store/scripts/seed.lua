@@ -1,20 +1,23 @@
 #!lua
 -- Gives a balance what was spent before its budget was defined. A script, because it must happen once, and not
--- over a settlement that came in between.
+-- over a settlement, or another definition, that came in between, however late this is run.
 --
 -- KEYS[1] the balance (hash)   KEYS[2] since when each definition counts (hash)
 -- KEYS[3] the index of its budget's balances (sorted set)   KEYS[4] budgets with balances (set)
--- KEYS[5] the queue of alerts (sorted set)
+-- KEYS[5] the queue of alerts (sorted set)   KEYS[6] version of the definitions (string)
 -- ARGV[1] budget id   ARGV[2] its `spent` when the ledger was read, '' for none   ARGV[3] the sum
 -- ARGV[4] bucket of now, or ''   ARGV[5] member of the index   ARGV[6] its score
--- ARGV[7] limit and thresholds
--- ARGV[8...] of a rolling window: bucket, amount, ...
+-- ARGV[7] limit and thresholds   ARGV[8] version of the definitions when the ledger was read
+-- ARGV[9...] of a rolling window: bucket, amount, ...
 --
 -- Returns 1, or 0 where something changed in between.
 
 -- include: balances
 
 local since = redis.call('HGET', KEYS[2], ARGV[1])
+if ARGV[8] ~= (redis.call('GET', KEYS[6]) or '0') then
+  return 0
+end
 if not since or (redis.call('HGET', KEYS[1], 'spent') or '') ~= ARGV[2] then
   return 0
 end
@@ -34,7 +37,7 @@ if ARGV[4] ~= '' then
       redis.call('HDEL', KEYS[1], name)
     end
   end
-  for i = 8, #ARGV, 2 do
+  for i = 9, #ARGV, 2 do
     redis.call('HSET', KEYS[1], 's' .. ARGV[i], ARGV[i + 1])
     redis.call('HINCRBY', KEYS[1], 'b' .. ARGV[i], ARGV[i + 1])
   end
