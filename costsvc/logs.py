@@ -100,8 +100,8 @@ def _rendering(readable: bool) -> list[Processor]:
 
 
 def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    first = {name: event.pop(name) for name in ("timestamp", "level", "event")}
-    return _encode({**first, **event})
+    timestamp, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    return _encode({"timestamp": timestamp, "level": level, "event": name, **event})
 
 
 def _route_libraries(out: TextIO, shared: list[Processor], readable: bool) -> None:

@@ -30,6 +30,7 @@ class Band:
 class _Track:
     band: Band
     observed_count: int = 0
+    largest: float = 0.0  # of the recent ones
     recent: array[float] = field(default_factory=lambda: array("d"))
 
 
@@ -63,7 +64,7 @@ class Calibration:
         track.band = Band(expected, max(self._upper(track), expected))
 
     def _upper(self, track: _Track) -> float:
-        largest = max(track.recent)
+        largest = track.largest
         unknown_share = max(1 - track.observed_count / WINDOW_CALLS, 0.0)
         return largest + unknown_share * max(self._prior.upper - largest, 0.0)
 
@@ -80,6 +81,10 @@ class Calibration:
 def _remember(track: _Track, value: float) -> None:
     if len(track.recent) < WINDOW_CALLS:
         track.recent.append(value)
+        forgotten = 0.0
     else:
-        track.recent[track.observed_count % WINDOW_CALLS] = value
+        at = track.observed_count % WINDOW_CALLS
+        forgotten, track.recent[at] = track.recent[at], value
+    is_largest_gone = forgotten == track.largest > value
+    track.largest = max(track.recent) if is_largest_gone else max(track.largest, value)
     track.observed_count += 1

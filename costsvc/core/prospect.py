@@ -111,7 +111,8 @@ def hold_for(catalog: Catalog, prospect: Prospect, *, at: datetime, batch: bool 
     if isinstance(most, Unbounded):
         q_nano_usd = _likely(catalog, prospect, usage, at=at, batch=batch)
         return Hold(q_nano_usd=q_nano_usd, w_nano_usd=None, unbounded=most.reason)
-    usage = replace(usage, web_search_count=most.web_search_count)
+    if most.web_search_count:
+        usage = replace(usage, web_search_count=most.web_search_count)
     w_nano_usd = _worst(catalog, prospect, most, at=at, batch=batch)
     q_nano_usd = min(_likely(catalog, prospect, usage, at=at, batch=batch), w_nano_usd)
     return Hold(q_nano_usd=q_nano_usd, w_nano_usd=w_nano_usd)
@@ -129,7 +130,8 @@ def _most(
         return readings
     once = estimate_input(content, model).bound if readings.count == 1 else model.context_tokens
     read, written = once * readings.count, max_tokens * readings.count
-    return replace(worst_usage(request, placed, model, read, written), web_search_count=readings.search_count)
+    usage = worst_usage(request, placed, model, read, written)
+    return replace(usage, web_search_count=readings.search_count) if readings.search_count else usage
 
 
 def _likely(catalog: Catalog, prospect: Prospect, usage: Usage, *, at: datetime, batch: bool) -> int:

@@ -56,12 +56,15 @@ class Decision:
 
     def with_reasons(self, more: Iterable[Reason]) -> Decision:
         """Return the decision with further steps."""
+        steps = tuple(more)
+        if not steps:
+            return self
         return Decision(
             model=self.model,
             tier=self.tier,
             baseline=self.baseline,
             candidates=self.candidates,
-            reasons=(*self.reasons, *more),
+            reasons=(*self.reasons, *steps),
             expected_cost_nano_usd=self.expected_cost_nano_usd,
             expected_baseline_nano_usd=self.expected_baseline_nano_usd,
         )

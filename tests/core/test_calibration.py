@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costsvc.core.calibration import Band, Calibration
+from costsvc.core.calibration import WINDOW_CALLS, Band, Calibration
 from costsvc.core.tokens import (
     INPUT_PRIOR,
     OUTPUT_PRIOR,
@@ -40,6 +40,16 @@ def test_calibration_converges_on_real_traffic() -> None:
     assert calibrate_input(calibration, "acme", "m", estimate).expected == pytest.approx(1_307, rel=0.05)
     assert 0.003 <= passed_count / 5_000 <= 0.03
     assert calibrate_input(calibration, "acme", "m", estimate).upper == pytest.approx(1_640, rel=0.12)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=9), min_size=WINDOW_CALLS, max_size=3 * WINDOW_CALLS))
+def test_a_full_window_knows_its_largest(values: list[float]) -> None:
+    """The upper value is the largest of the last hundred calls, or the mean where that is above it."""
+    calibration = Calibration(OUTPUT_PRIOR)
+    for value in values:
+        calibration.observe("key", value)
+    band = calibration.band("key")
+    assert band.upper == max(*values[-WINDOW_CALLS:], band.expected)
 
 
 def test_calibration_follows_a_change() -> None:
