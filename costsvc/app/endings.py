@@ -12,8 +12,9 @@ from costsvc.ports import Clock
 from costsvc.store.claims import Claim, Claims, Ending, Fate
 
 TELL_EVERY_S = 1.0
-MOST_UNTOLD = 10_000
-"""How many endings wait for the store at most; of further ones, repeats run again."""
+MOST_UNTOLD, MOST_UNTOLD_BYTES = 10_000, 16_000_000
+"""How many endings wait for the store at most, and how many bytes of their answers: of further ones, repeats
+run again, or are told what the answer cost."""
 
 _SETTLED = timedelta(seconds=1)  # after a claim can no longer be made
 
@@ -32,9 +33,10 @@ class Endings:
         self._claims = claims
         self._clock = clock
         self._untold: dict[str, _Untold] = {}
+        self._untold_bytes = 0
 
     async def tell(self, claim: Claim, ending: Ending, doubtful_until: datetime | None) -> None:
-        """End a claim now, or as soon as the store is back; an answer is only kept if that is now.
+        """End a claim now, or as soon as the store is back.
 
         Until `doubtful_until` the store may still make the claim, which it has not confirmed. What such a
         claim would undo is told again after that.
@@ -46,10 +48,11 @@ class Endings:
         except StoreUnavailable:
             pass
         if len(self._untold) < MOST_UNTOLD:
+            if self._untold_bytes + len(ending.answer) > MOST_UNTOLD_BYTES:
+                ending = replace(ending, answer=b"")
+            self._untold_bytes += len(ending.answer)
             due_at = (doubtful_until or self._clock.now()) + _SETTLED
-            self._untold[claim.token] = _Untold(
-                claim=claim, ending=replace(ending, answer=b""), due_at=due_at
-            )
+            self._untold[claim.token] = _Untold(claim=claim, ending=ending, due_at=due_at)
 
     async def keep_telling(self) -> None:
         """Tell the store what it does not know yet, for as long as the process lives."""
@@ -62,4 +65,5 @@ class Endings:
         for token, untold in list(self._untold.items()):
             if untold.due_at <= now:
                 await self._claims.end(untold.claim, untold.ending)
-                self._untold.pop(token, None)
+                del self._untold[token]
+                self._untold_bytes -= len(untold.ending.answer)

@@ -1,6 +1,6 @@
 """Answering a request id once: a repeat joins the running call, or gets its answer, and pays nothing.
 
-Calls of this process meet in a flight, one at a time for each tenant and request id; flights of all processes
+In a process one call leads for a tenant and request id, and others follow it. The leaders of all processes
 meet in the store, where one has the claim. The others ask again and again until it has ended: they hold no
 money and make no attempt. While the store is away, only the calls of this process are told apart.
 """
@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -52,8 +52,11 @@ LATEST = timedelta(seconds=1)
 SHORTEST_WAIT_S, LONGEST_WAIT_S, WAIT_SHARE = 0.01, 0.5, 0.25
 """Between two looks at a claim of another process: a share of the time that it has been waited for."""
 
-LARGE_CHARS = 256 * 1024
+LARGE_SIZE = 256 * 1024
 """Larger bodies and answers are hashed and compressed in a thread, so that other callers do not wait."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Run = Callable[[Attempt], Coroutine[Any, Any, Completed]]
 """Makes the call that a first attempt begins."""
@@ -61,17 +64,19 @@ Run = Callable[[Attempt], Coroutine[Any, Any, Completed]]
 log = structlog.get_logger()
 
 
-class _Deserted(Exception):
+class _Deserted(CostsvcError):
     """Nobody waits any more for a call of another process."""
 
 
 @dataclass(slots=True)
-class _Flight:
-    """The one call of this process with a request id: it runs, or waits for another process."""
+class _Leader:
+    """The one call of this process with a request id that runs, or waits for another process."""
 
     claim: Claim
     task: asyncio.Task[Completed] | None = None
     waiting_count: int = 0
+    is_open: bool = False
+    """Whether the store has a claim of this call, or may have, that has not ended."""
     doubtful_until: datetime | None = None
     """Until when the store may still make a claim that it has not confirmed."""
 
@@ -86,7 +91,7 @@ class _Flight:
 
 
 class Once:
-    """Calls with a request id, each answered once. `keep_telling` runs beside it, in a task of its own."""
+    """Calls with a request id, each answered once."""
 
     def __init__(
         self,
@@ -101,7 +106,7 @@ class Once:
         clock: Clock,
     ) -> None:
         self._claims = claims
-        self._endings = Endings(claims, clock)
+        self.endings = Endings(claims, clock)
         self._settlement = settlement
         self._in_flight = in_flight
         self._catalog = catalog
@@ -109,7 +114,7 @@ class Once:
         self._answer_ttl = answer_ttl
         self._metrics = metrics
         self._clock = clock
-        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._leaders: dict[tuple[str, str], _Leader] = {}
 
     async def answer(self, attempt: Attempt, run: Run) -> Completed:
         """Return the answer of a running or an earlier call with the same request id, else that of `run`.
@@ -121,19 +126,19 @@ class Once:
         asked = await _fingerprint(attempt.plan.request)
         key = attempt.tenant, attempt.plan.request.request_id
         while True:
-            flight = self._flights.get(key)
-            if flight is None:
+            leader = self._leaders.get(key)
+            if leader is None:
                 return await self._start(key, asked, attempt, run).joined()
-            if flight.claim.fingerprint != asked:
+            if leader.claim.fingerprint != asked:
                 raise RequestIdReused
-            completed = await self._follow(flight, attempt)
+            completed = await self._follow(leader, attempt)
             if completed is not None:
                 return completed
             attempt = self._resumed(attempt)
 
     async def keep(self, completed: Completed, entry: Entry) -> None:
         """Keep an answer for repeats. Do it before the entry is booked: who repeats then pays nothing."""
-        flight = self._flights[entry.tenant, entry.request_id]
+        leader = self._leaders[entry.tenant, entry.request_id]
         answer = KeptAnswer(
             entry=entry,
             decision=completed.attempt.plan.decision,
@@ -143,28 +148,24 @@ class Once:
             Fate.ANSWERED,
             entry_id=entry.entry_id,
             cost_nano_usd=entry.cost_nano_usd,
-            answer=await _packed(answer),
+            answer=await _aside(answer_codec.encode, answer, len(answer.message_json)),
             answer_ttl=self._answer_ttl,
         )
-        await self._endings.tell(flight.claim, ending, flight.doubtful_until)
+        await self._tell(leader, ending)
 
-    async def keep_telling(self) -> None:
-        """Tell the store how calls ended while it was away, for as long as the process lives."""
-        await self._endings.keep_telling()
-
-    def _start(self, key: tuple[str, str], asked: str, attempt: Attempt, run: Run) -> _Flight:
+    def _start(self, key: tuple[str, str], asked: str, attempt: Attempt, run: Run) -> _Leader:
         tenant, request_id = key
-        flight = self._flights[key] = _Flight(
+        leader = self._leaders[key] = _Leader(
             Claim(tenant=tenant, request_id=request_id, fingerprint=asked, token=attempt.response_id)
         )
-        flight.task = self._in_flight.start(self._fly(key, flight, attempt, run))
-        return flight
+        leader.task = self._in_flight.start(self._lead(key, leader, attempt, run))
+        return leader
 
-    async def _follow(self, flight: _Flight, attempt: Attempt) -> Completed | None:
+    async def _follow(self, leader: _Leader, attempt: Attempt) -> Completed | None:
         """Return what a running call answers, None where its end says nothing about this one."""
         try:
             async with asyncio.timeout(self._left_s(attempt)):
-                completed = await flight.joined()
+                completed = await leader.joined()
         except TimeoutError:
             raise StillRunning from None
         except ProviderError as error:
@@ -178,22 +179,38 @@ class Once:
         self._metrics.replayed("joined")
         return replace(completed, is_replay=True)
 
-    async def _fly(self, key: tuple[str, str], flight: _Flight, attempt: Attempt, run: Run) -> Completed:
+    async def _lead(self, key: tuple[str, str], leader: _Leader, attempt: Attempt, run: Run) -> Completed:
         try:
-            claimed = await self._claim(flight, attempt)
+            return await self._answer(leader, attempt, run)
+        finally:
+            del self._leaders[key]
+
+    async def _answer(self, leader: _Leader, attempt: Attempt, run: Run) -> Completed:
+        """Return what the call answers. A claim that was not ended by then, with an answer, ends here."""
+        fate = Fate.FREE
+        try:
+            claimed = await self._claim(leader, attempt)
             if isinstance(claimed, Answered):
                 return self._repeated(claimed, attempt)
-            return await self._run(flight, claimed, run)
+            return await run(claimed)
+        except BaseException as error:
+            fate = Fate.LOST if _may_have_spent(error) else Fate.FREE
+            raise
         finally:
-            del self._flights[key]
+            if leader.is_open:
+                await self._tell(leader, Ending(fate))
 
-    async def _claim(self, flight: _Flight, attempt: Attempt) -> Attempt | Answered:
+    async def _tell(self, leader: _Leader, ending: Ending) -> None:
+        leader.is_open = False
+        await self.endings.tell(leader.claim, ending, leader.doubtful_until)
+
+    async def _claim(self, leader: _Leader, attempt: Attempt) -> Attempt | Answered:
         """Return the attempt once it may be made, or what an earlier call has answered.
 
-        Where the store is away the attempt may be made, unless another was seen to run a lease's time ago.
+        Where the store is away the attempt may be made, unless another was just seen to run: within a lease.
         """
         began_s, seen_s = self._clock.monotonic(), -math.inf
-        found = await self._ask(flight)
+        found = await self._ask(leader)
         while True:
             now_s = self._clock.monotonic()
             match found:
@@ -210,34 +227,27 @@ class Once:
                 case None if now_s - seen_s > LEASE.total_seconds():
                     return attempt
             await asyncio.sleep(_wait_s(now_s - began_s))
-            if not flight.waiting_count:
+            if not leader.waiting_count:
                 raise _Deserted
             attempt = self._resumed(attempt)
             with one_call():  # the time for the store is for the call that may follow
-                found = await self._ask(flight)
+                found = await self._ask(leader)
 
-    async def _ask(self, flight: _Flight) -> Claimed | Answered | Standing | None:
+    async def _ask(self, leader: _Leader) -> Claimed | Answered | Standing | None:
         """Claim, or learn who has the claim; None where the store is away."""
         now = self._clock.now()
-        flight.doubtful_until = not_after = now + LATEST
+        not_after = now + LATEST
         try:
             found = await self._claims.claim(
-                flight.claim, now=now, not_after=not_after, repeats_lost=self._repeats_lost
+                leader.claim, now=now, not_after=not_after, repeats_lost=self._repeats_lost
             )
         except StoreUnavailable:
+            leader.is_open, leader.doubtful_until = True, not_after
             return None
-        flight.doubtful_until = None
+        leader.is_open |= isinstance(found, Claimed)
         if found == Claimed(again=True):
-            log.warning("request_runs_again", tenant=flight.claim.tenant, request_id=flight.claim.request_id)
+            log.warning("request_runs_again", tenant=leader.claim.tenant, request_id=leader.claim.request_id)
         return found
-
-    async def _run(self, flight: _Flight, attempt: Attempt, run: Run) -> Completed:
-        try:
-            return await run(attempt)
-        except BaseException as error:
-            fate = Fate.LOST if _may_have_spent(error) else Fate.FREE
-            await self._endings.tell(flight.claim, Ending(fate), flight.doubtful_until)
-            raise
 
     def _repeated(self, answered: Answered, attempt: Attempt) -> Completed:
         """Return a kept answer.
@@ -278,14 +288,11 @@ def _may_have_spent(error: BaseException) -> bool:
 
 async def _fingerprint(request: ModelRequest) -> str:
     try:
-        if sum(len(member.text) for member in request.members.values()) <= LARGE_CHARS:
-            return fingerprint(request)
-        return await asyncio.to_thread(fingerprint, request)
+        size = sum(len(member.text) for member in request.members.values())
+        return await _aside(fingerprint, request, size)
     except RecursionError:
         raise InvalidRequest(Violation("request.messages_json", "nested too deeply")) from None
 
 
-async def _packed(answer: KeptAnswer) -> bytes:
-    if len(answer.message_json) <= LARGE_CHARS:
-        return answer_codec.encode(answer)
-    return await asyncio.to_thread(answer_codec.encode, answer)
+async def _aside(work: Callable[[T], R], value: T, size: int) -> R:
+    return work(value) if size <= LARGE_SIZE else await asyncio.to_thread(work, value)

@@ -119,7 +119,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             parts.settlement.keep_journal(),
             parts.holding.keep_tending(),
             parts.alerting.keep_delivering(),
-            parts.once.keep_telling(),
+            parts.once.endings.keep_telling(),
             parts.health.watch(),
         ):
             _in_background(stack, work)

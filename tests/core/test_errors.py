@@ -7,6 +7,7 @@ import pytest
 
 from costsvc.core import errors
 from costsvc.core.errors import (
+    AlreadyAnswered,
     AlreadyRecorded,
     BudgetExceeded,
     BudgetUnbounded,
@@ -70,6 +71,7 @@ def test_errors_carry_data() -> None:
         (NoModelFits({"m": "is retired", "n": "is small"}), "m: is retired; n: is small"),
         (Overloaded("calls"), "calls limit reached"),
         (AlreadyRecorded("e1"), "already recorded as e1"),
+        (AlreadyAnswered("e1", 1_500_000_000), "already answered as e1 for $1.50"),
         (
             EXCEEDED,
             f"budget team (tenant=a): {SUMS}; resets at 2026-12-01T00:00:00+00:00",

@@ -193,6 +193,9 @@ async def test_the_log_says_that_it_is_a_repeat(service):
     assert first["cost_nano_usd"] == answer.bill.cost_nano_usd
     assert (second["replayed"], second["cost_nano_usd"], second["saved_nano_usd"]) == (True, 0, 0)
     assert second["response_id"] == answer.response_id
+    registry = service.running.parts.calls.metrics.registry
+    assert registry.get_sample_value("costsvc_replays_total", {"source": "kept"}) == 1
+    assert registry.get_sample_value("costsvc_replays_total", {"source": "joined"}) is None
 
 
 @pytest.mark.parametrize("rpc", ["complete", "stream"])
@@ -315,6 +318,23 @@ async def test_an_answer_that_is_too_large_is_not_kept(serve, gate, refused):
         found = await refused(service.complete(**ONCE))
         assert found.reason == "ALREADY_ANSWERED"
         assert gate.request_count == 1
+
+
+@pytest.mark.parametrize("rpc", ["complete", "stream"])
+async def test_a_caller_whose_connection_broke_gets_its_answer(service, rpc):
+    """It comes back with the same id, and finds the call still running, or answered."""
+    service.sim.settings.token_s = 0.001
+    request = service.request(**ONCE)
+    if rpc == "complete":
+        first = service.stub.Complete(v1.CompleteRequest(request=request))
+    else:
+        first = service.stub.StreamComplete(v1.StreamCompleteRequest(request=request))
+    await provider_works(service)
+    first.cancel()
+    await service.line()
+    for _ in range(2):
+        assert is_replay(await getattr(service, rpc)(**ONCE))
+    await paid_once(service)
 
 
 @pytest.mark.parametrize("rpc", ["complete", "stream"])
@@ -494,10 +514,11 @@ async def test_while_the_store_is_away_one_process_still_answers_once(serve, own
         finally:
             os.kill(own.pid, signal.SIGCONT)
         await paid_once(service)
-        endings = service.running.parts.once._endings
+        endings = service.running.parts.once.endings
         while endings._untold:  # noqa: ASYNC110 - told in the background
             await asyncio.sleep(0.01)
         assert (await refused(service.complete("Another?", **ONCE))).reason == "REQUEST_ID_REUSED"
+        assert said(await service.complete(**ONCE)) == said(answers[0])
         await paid_once(service)
 
 
