@@ -23,12 +23,12 @@ LATEST = timedelta(seconds=1)
 
 @dataclass(slots=True, kw_only=True)
 class Flight:
-    """An attempt under way. `held_in` is the era of the store that has its hold, None where none has."""
+    """An attempt under way. `held_in` is the store that has its hold, None where none has."""
 
     opening: Opening
     applications: Sequence[Application]
     hold: Hold
-    held_in: int | None
+    held_in: str | None
     has_ended: bool = False
 
 
@@ -57,14 +57,14 @@ class Flights:
             StoreUnavailable: some are held; call again.
         """
         for flight in list(self._flights.values()):
-            if not flight.has_ended and flight.held_in != self._presence.era:
+            if not flight.has_ended and flight.held_in != self._presence.store_id:
                 await self._hold(flight)
 
     async def _hold(self, flight: Flight) -> None:
-        opening, era, now = flight.opening, self._presence.era, self._clock.now()
+        opening, store_id, now = flight.opening, self._presence.store_id, self._clock.now()
         await self._holds.hold_again(
             opening, flight.applications, flight.hold, now=now, not_after=now + LATEST
         )
-        flight.held_in = era
+        flight.held_in = store_id
         if flight.has_ended:  # while the store was told: what ended it may have come before the hold
             await self._holds.release(opening.attempt_id, opening.started_at)

@@ -96,14 +96,14 @@ class Holding:
         """
         prospect = self._planner.foresee(attempt.plan, attempt.tenant)
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
-        era, held = self._presence.era, None
+        store_id, held = self._presence.store_id, None
         try:
             applications, held = await self._held(attempt, hold)
         except StoreUnavailable as error:
             applications = self._applying(attempt)
             self._let_by(applications, error)
         reserved = _reserved(attempt, applications, hold, held or Held())
-        held_in = era if held else None
+        held_in = store_id if held else None
         self._flights.begin(
             Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
         )

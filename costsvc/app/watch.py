@@ -104,7 +104,8 @@ class StoreWatch:
         with self._presence.searching():
             store_id = await self._ledger.store_id()
             is_another = self._store_id not in ("", store_id)
+            self._presence.store_id = store_id  # before the recoveries, which go by it
             for recovery in self._recoveries:
                 await recovery.recover(store_id, is_another=is_another)
         self._store_id = store_id
-        self._presence.find(is_another=is_another)
+        self._presence.find()

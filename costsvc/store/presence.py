@@ -22,12 +22,12 @@ SILENCE_S = 0.05
 class Presence:
     """The state of one store, shared by all that use its client; it begins as away, until it is found.
 
-    `era` counts how often another store was found where one had been.
+    `store_id` is which store it is that answers, or that is being told what it may lack.
     """
 
     def __init__(self) -> None:
         self.problem = "not asked yet"
-        self.era = 0
+        self.store_id = ""
         self._answered_s = 0.0
         self._here = asyncio.Event()
         self._lost = asyncio.Event()
@@ -58,9 +58,8 @@ class Presence:
             self._here.clear()
             self._lost.set()
 
-    def find(self, *, is_another: bool = False) -> None:
+    def find(self) -> None:
         """Take the store for present."""
-        self.era += is_another
         self.problem = ""
         self._lost.clear()
         self._here.set()

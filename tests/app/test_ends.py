@@ -80,16 +80,16 @@ async def test_a_flight_that_ends_while_its_hold_is_asserted_holds_nothing(bench
     assert await bench.balance() == Balance()
 
 
-async def test_a_flight_is_held_for_once_an_era(bench):
+async def test_a_flight_is_held_for_once_a_store(bench):
     """Where the store has not changed since, nothing is asked of it."""
     presence, clock = Presence(), SystemClock()
     flights = Flights(bench.holds, presence, clock)
     began = opening("a")
     flights.begin(
-        Flight(opening=began, applications=bench.applications(began), hold=AMOUNTS, held_in=presence.era)
+        Flight(opening=began, applications=bench.applications(began), hold=AMOUNTS, held_in=presence.store_id)
     )
     await flights.hold_again()
     assert await bench.balance() == Balance()
-    presence.find(is_another=True)
+    presence.store_id = "another"
     await flights.hold_again()
     assert await bench.balance() == HELD
