@@ -30,14 +30,7 @@ from costsvc.core.urls import http_url
 
 PREFIX = "COSTSVC_"
 OPTIONS = (
-    "listen",
-    "ops",
-    "data_dir",
-    "redis_url",
-    "upstream",
-    "upstream_url",
-    "policy",
-    "catalog",
+    *("listen", "ops", "data_dir", "redis_url", "upstream", "upstream_url", "policy", "catalog"),
     "allow_unauthenticated",
 )
 """The settings that are also options of `costsvc serve`, in the order of its help."""
@@ -137,6 +130,9 @@ class Settings(BaseSettings):
     shutdown_grace_s: Seconds | None = Field(
         None,
         description="Seconds that running calls get to end at a stop. When not set: the longest call.",
+    )
+    retention_days: Annotated[int, Field(ge=10)] = Field(
+        35, description="Days for which entries and hourly sums stay in the store, before they are archived."
     )
     admission: Admission = Field(Admission(), description="Limits of what is in flight.")
     alerts: Alerts = Field(Alerts(), description="Where alerts are posted.")

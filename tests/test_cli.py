@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -21,12 +22,15 @@ from click.testing import CliRunner
 from costsvc.cli.commands import costsvc
 from costsvc.core.money import format_usd
 from costsvc.settings import OPTIONS
+from costsvc.store import keys
+from costsvc.store.connection import open_store
+from costsvc.store.embedded import EmbeddedValkey
 
 GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = Path(sys.executable).parent / "costsvc"
 COMMANDS = (
     *("serve", "provider-sim", "complete", "route", "estimate", "report", "budget", "at-risk"),
-    "check-config",
+    *("audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
@@ -560,3 +564,34 @@ def test_the_simulated_provider_refuses_what_it_cannot_listen_on() -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert f"cannot listen on {address}" in sentence(program("provider-sim", "--listen", address))
     assert "must be an address" in sentence(program("provider-sim", "--listen", "here"))
+
+
+def test_audit_checks_a_store_with_and_without_its_service(tmp_path: Path) -> None:
+    """It finds the service's own store, running or not; what is wrong ends it with 1, no store with 2."""
+    assert "no store in" in sentence(program("audit", "--data-dir", tmp_path))
+    process, ready = start(*SIMULATED, "--data-dir", tmp_path)
+    try:
+        assert program("complete", "Why?", "--target", ready["listen"]).returncode == 0
+        clean = program("audit", "--data-dir", tmp_path)
+    finally:
+        stop(process)
+    assert (clean.returncode, clean.stderr) == (0, "")
+    assert "entries     1, $" in clean.stdout
+    assert clean.stdout.endswith("Everything adds up.\n")
+    asyncio.run(_damage(tmp_path))
+    damaged = program("audit", "--data-dir", tmp_path)
+    assert damaged.returncode == 1
+    assert "1 things are wrong" in damaged.stdout
+    found = json.loads(program("audit", "--data-dir", tmp_path, "--json").stdout)
+    assert [(each["kind"], each["where"], each["kept"]) for each in found["findings"]] == [
+        ("unlisted", "default", 0)
+    ]
+    assert found["exact_count"] == found["entry_count"] == 1
+
+
+async def _damage(data_dir: Path) -> None:
+    """Take the tenants off their list."""
+    async with EmbeddedValkey(data_dir) as server:
+        client = open_store(server.url)
+        await client.delete(keys.TENANTS)
+        await client.aclose()

@@ -19,6 +19,7 @@ from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
+from costsvc.app.retention import Retention
 from costsvc.app.settle import Settlement
 from costsvc.app.watch import StoreWatch
 from costsvc.core.catalog import Catalog
@@ -32,6 +33,7 @@ from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Alerts, Settings
 from costsvc.store.alerts import AlertQueue
+from costsvc.store.archive import Archive
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
 from costsvc.store.holds import Holds
@@ -39,6 +41,8 @@ from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
+from costsvc.store.sealing import Sealing
+from costsvc.store.sealing_lease import SealingLease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class Parts:
     watch: StoreWatch
     alerting: Alerting
     once: Once
+    retention: Retention
     health: Health
 
 
@@ -118,6 +123,7 @@ def wire(
         watch=StoreWatch(presence, ledger, (holding, settlement), metrics),
         alerting=_alerting(settings.alerts, client, post, metrics),
         once=once,
+        retention=_retention(settings, client),
         health=Health(presence, journal),
     )
 
@@ -159,6 +165,11 @@ def _once(  # noqa: PLR0917 - parts of one process
         metrics=metrics,
         clock=SystemClock(),
     )
+
+
+def _retention(settings: Settings, client: Redis) -> Retention:
+    sealing = Sealing(client, Archive(settings.data_dir / "archive"), SealingLease(client, new_id()))
+    return Retention(sealing, SystemClock(), days=settings.retention_days)
 
 
 def _alerting(alerts: Alerts, client: Redis, post: Post, metrics: Metrics) -> Alerting:

@@ -22,7 +22,7 @@ from costsvc.store import keys
 from costsvc.store.audit_entries import LiveEntries, Sums, add_to, capped, cells, differences
 from costsvc.store.audit_money import Money
 from costsvc.store.connection import ask, translated
-from costsvc.store.lease import SealingLease
+from costsvc.store.sealing_lease import SealingLease
 
 _PAGE = 500  # entries, a few tenths of a millisecond for everybody else
 _TENANTS_AT_ONCE = 8
@@ -223,15 +223,14 @@ def _hashes(tenant: str, periods: Sequence[str]) -> Iterator[str]:
 
 
 def _days(known: set[str]) -> list[str]:
-    """Return all days from the first that is known, also such as no list names, to the next after today."""
+    """Return all days from the first known to the last, also such as no list names, today, and the next."""
     now = datetime.now(UTC)
+    days = {keys.day_of(now), keys.day_of(now + _DAY)}
     day = datetime.strptime(min(known, default=keys.day_of(now)), "%Y%m%d").replace(tzinfo=UTC)
-    last = max(*known, keys.day_of(now + _DAY), "")
-    days = []
-    while (name := keys.day_of(day)) <= last:
-        days.append(name)
+    while (name := keys.day_of(day)) <= max(known, default=""):
+        days.add(name)
         day += _DAY
-    return days
+    return sorted(days)
 
 
 def _hours(day: str) -> list[str]:

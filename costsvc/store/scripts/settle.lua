@@ -24,9 +24,9 @@
 -- ARGV[14...] charges: what the cost counts against, with those that were held; then fields, dimension=value
 --
 -- Returns for a duplicate the place of the first: "<hour>:<index>:<entry id>"; for a new entry nil.
--- Measures are exact while a cell stays below 2^53; they are never turned into text.
 
 -- include: balances
+-- include: cells
 
 local record = redis.call('HGET', KEYS[1], ARGV[1])
 local place = record and string.find(record, '^%d') and record
@@ -81,13 +81,7 @@ local function let_in(field)
   return field
 end
 
-local function packing(count)
-  return '<' .. string.rep('i8', count)
-end
-
-local width_now = #ARGV[4] / 8
-local format = packing(width_now)
-local added = { struct.unpack(format, ARGV[4]) }
+local added = unpacked(ARGV[4])
 
 local function read(key, fields)
   return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
@@ -97,17 +91,7 @@ end
 local function add(key, fields, cells)
   local updates = {}
   for i, field in ipairs(fields) do
-    local cell, packed = cells[i], ARGV[4]
-    if cell then
-      local width = #cell / 8
-      local sums = { struct.unpack(width == width_now and format or packing(width), cell) }
-      sums[width + 1] = nil
-      for m = 1, width_now do
-        sums[m] = (sums[m] or 0) + added[m]
-      end
-      packed = struct.pack(#sums == width_now and format or packing(#sums), unpack(sums))
-    end
-    updates[2 * i - 1], updates[2 * i] = field, packed
+    updates[2 * i - 1], updates[2 * i] = field, cells[i] and with_added(cells[i], added) or ARGV[4]
   end
   if #updates > 0 then
     redis.call('HSET', key, unpack(updates))
