@@ -89,6 +89,7 @@ class Client:
         self.DeleteBudget = self._with_defaults(admin.DeleteBudget, timeout_s=5)
         self.ListAtRisk = self._with_defaults(admin.ListAtRisk, timeout_s=5)
         self.ResolveAtRisk = self._with_defaults(admin.ResolveAtRisk, timeout_s=5)
+        self.DeleteTenantData = self._with_defaults(admin.DeleteTenantData, timeout_s=60)
 
     def _with_defaults(self, call: C, *, timeout_s: float) -> C:
         def invoke(

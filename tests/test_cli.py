@@ -30,11 +30,11 @@ GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = Path(sys.executable).parent / "costsvc"
 COMMANDS = (
     *("serve", "provider-sim", "complete", "route", "estimate", "report", "budget", "at-risk"),
-    *("audit", "check-config"),
+    *("tenant", "audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
-    *("at-risk list", "at-risk resolve"),
+    *("at-risk list", "at-risk resolve", "tenant delete-data"),
 )
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
 READY_S = 30
@@ -595,3 +595,13 @@ async def _damage(data_dir: Path) -> None:
         client = open_store(server.url)
         await client.delete(keys.TENANTS)
         await client.aclose()
+
+
+def test_a_tenants_contents_are_erased_after_a_question(target: tuple[str, str]) -> None:
+    """Without a yes nothing is erased; with it, every kind of content is named with its count."""
+    refused = program("tenant", "delete-data", "acme", *target, stdin="n\n")
+    assert (refused.returncode, "Aborted" in refused.stderr) == (1, True)
+    erased = program("tenant", "delete-data", "acme", "--yes", *target)
+    assert (erased.returncode, erased.stdout.splitlines()[0]) == (0, "stored answers: 0 erased")
+    found = json.loads(program("tenant", "delete-data", "acme", "--yes", "--json", *target).stdout)
+    assert found["contents"][0] == {"kind": "stored_answers", "erased_count": "0"}

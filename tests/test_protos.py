@@ -139,6 +139,7 @@ def test_every_rpc_has_its_own_messages() -> None:
         "DeleteBudget",
         "ListAtRisk",
         "ResolveAtRisk",
+        "DeleteTenantData",
     }
     for method in methods:
         assert method.input_type.name == f"{method.name}Request"

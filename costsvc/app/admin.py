@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -20,6 +20,7 @@ from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 from costsvc.store.attempts import AtRisk
 from costsvc.store.budgets import BudgetBook
+from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.risks import Risks
 
@@ -84,6 +85,7 @@ class Administration:
         budgets: BudgetBook,
         holds: Holds,
         risks: Risks,
+        erasure: Erasure,
         label_keys: frozenset[str],
         metrics: Metrics,
         clock: Clock,
@@ -92,6 +94,7 @@ class Administration:
         self._budgets = budgets
         self._holds = holds
         self._risks = risks
+        self._erasure = erasure
         self._label_keys = label_keys
         self._metrics = metrics
         self._clock = clock
@@ -163,6 +166,14 @@ class Administration:
             return Resolved(entry_id="", cost_nano_usd=0)
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
         return Resolved(entry_id=entry.entry_id, cost_nano_usd=entry.cost_nano_usd)
+
+    async def delete_tenant_data(self, tenant: str) -> Mapping[str, int]:
+        """Erase the contents that are kept for a tenant; return how many of each kind there were.
+
+        Raises:
+            StoreUnavailable: some may be erased; repeat it.
+        """
+        return await self._erasure.erase(tenant)
 
     async def _counted(self, budget: Budget) -> list[Counted]:
         """Return what a budget counts now; one that is no template always counts one thing."""

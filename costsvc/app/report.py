@@ -13,6 +13,7 @@ from hashlib import sha256
 from costsvc.core.entry import MEASURES
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.savings import Savings
+from costsvc.store.holds import Holds, RiskSums
 from costsvc.store.rollups import Cell, Rollups
 
 LONGEST_RANGE = timedelta(days=366)
@@ -69,18 +70,23 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page of rows by period, then group; the totals are those of the whole range."""
+    """A page of rows by period, then group; the totals are those of the whole range.
+
+    What is at risk is that of now, and of no range.
+    """
 
     rows: tuple[Row, ...]
     totals: Sums
     next_page_token: str
+    at_risk: RiskSums
 
 
 class Reporter:
     """The use case behind Report."""
 
-    def __init__(self, rollups: Rollups, label_keys: frozenset[str]) -> None:
+    def __init__(self, rollups: Rollups, holds: Holds, label_keys: frozenset[str]) -> None:
         self._rollups = rollups
+        self._holds = holds
         self._label_keys = label_keys
 
     async def report(self, query: Query) -> Report:
@@ -100,7 +106,8 @@ class Reporter:
         rows = [row for row in _rows(query, groups) if (row.period_start, row.group) > after]
         page = rows[: query.page_size]
         token = _token(query, page[-1]) if len(rows) > len(page) else ""
-        return Report(tuple(page), _sum(cell.measures for cell in models), token)
+        at_risk = await self._holds.at_risk_sums(query.tenant)
+        return Report(tuple(page), _sum(cell.measures for cell in models), token, at_risk)
 
     async def _groups_apart(self, query: Query) -> list[Cell]:
         """Return the cells of groups that models do not tell.

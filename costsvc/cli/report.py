@@ -12,7 +12,7 @@ from costsvc.cli.remote import as_json_text, call, service_options
 from costsvc.cli.text import percent, table
 from costsvc.client import Client
 from costsvc.core.money import format_usd
-from costsvc.v1 import ReportRequest, ReportResponse, ReportRow, ReportTotals
+from costsvc.v1 import AtRiskTotals, ReportRequest, ReportResponse, ReportRow, ReportTotals
 
 _SPAN = re.compile(r"(\d{1,5})([hd])")
 _PAGE_ROWS = 1000
@@ -72,6 +72,8 @@ def report(
         click.echo(as_json_text(response))
     else:
         click.echo(_describe(response, granularity or "", by))
+        if response.at_risk.attempt_count:
+            click.echo(_describe_risk(response.at_risk))
 
 
 def _moment(text: str) -> datetime:
@@ -121,6 +123,11 @@ def _describe(response: ReportResponse, granularity: str, by: str) -> str:
     average = f"average cost of a call: {format_usd(response.totals.average_cost_nano_usd)}"
     cells = [(*place, *_amounts(totals)) for place, totals in lines]
     return f"{table((*(names or ['']), *_HEADERS), cells, left=left)}\n\n{average}"
+
+
+def _describe_risk(risk: AtRiskTotals) -> str:
+    bounds = f"{format_usd(risk.lower_nano_usd)} to {format_usd(risk.upper_nano_usd)}"
+    return f"at risk now, not in the sums: {bounds} in {risk.attempt_count:,} calls of unknown outcome"
 
 
 def _place(row: ReportRow, granularity: str, by: str) -> tuple[str, ...]:

@@ -50,6 +50,14 @@ class AdminServicer(v1.AdminServiceServicer):
         """Book what is known by now."""
         return await self._calls.run("ResolveAtRisk", request, context, self._resolve, check=check_local)
 
+    async def DeleteTenantData(
+        self, request: v1.DeleteTenantDataRequest, context: Context
+    ) -> v1.DeleteTenantDataResponse:
+        """Erase contents."""
+        return await self._calls.run(
+            "DeleteTenantData", request, context, self._delete_tenant_data, check=check_local
+        )
+
     async def _set_budget(self, request: v1.SetBudgetRequest, call: Call) -> v1.SetBudgetResponse:
         call.note(budget_id=request.budget.id, limit_nano_usd=request.budget.limit_nano_usd)
         with admin_proto.fields_of_budget():
@@ -90,3 +98,12 @@ class AdminServicer(v1.AdminServiceServicer):
             resolved = await self._administration.resolve(admin_proto.resolution(request))
         call.note(cost_nano_usd=resolved.cost_nano_usd)
         return admin_proto.resolved_response(resolved)
+
+    async def _delete_tenant_data(
+        self, request: v1.DeleteTenantDataRequest, call: Call
+    ) -> v1.DeleteTenantDataResponse:
+        erased = await self._administration.delete_tenant_data(request.tenant)
+        call.note(erased_tenant=request.tenant, erased=dict(erased))
+        return v1.DeleteTenantDataResponse(
+            contents=[v1.ErasedContent(kind=kind, erased_count=count) for kind, count in erased.items()]
+        )

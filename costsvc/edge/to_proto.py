@@ -102,6 +102,11 @@ def report_response(value: Report) -> v1.ReportResponse:
         rows=[_row(row) for row in value.rows],
         totals=_totals(value.totals),
         next_page_token=value.next_page_token,
+        at_risk=v1.AtRiskTotals(
+            attempt_count=value.at_risk.attempt_count,
+            lower_nano_usd=value.at_risk.lower_nano_usd,
+            upper_nano_usd=value.at_risk.upper_nano_usd,
+        ),
     )
 
 

@@ -36,6 +36,7 @@ from costsvc.store.alerts import AlertQueue
 from costsvc.store.archive import Archive
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
+from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
@@ -101,22 +102,13 @@ def wire(
         completions=completions,
         estimator=Estimator(planner),
         recorder=Recorder(planner, ledger, metrics, clock),
-        reporter=Reporter(ledger.rollups, policy.report_labels),
-        clock=clock,
-    )
-    administration = Administration(
-        catalog=catalog,
-        budgets=book,
-        holds=holds,
-        risks=Risks(client),
-        label_keys=policy.report_labels,
-        metrics=metrics,
+        reporter=Reporter(ledger.rollups, holds, policy.report_labels),
         clock=clock,
     )
     return Parts(
         calls=calls,
         servicer=servicer,
-        admin=AdminServicer(calls, administration),
+        admin=AdminServicer(calls, _administration(catalog, policy, book, holds, metrics, client)),
         in_flight=in_flight,
         settlement=settlement,
         holding=holding,
@@ -162,6 +154,21 @@ def _once(  # noqa: PLR0917 - parts of one process
         catalog=planner.catalog,
         on_unknown=planner.policy.retries.on_unknown,
         answer_ttl=timedelta(seconds=settings.answer_ttl_s),
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+
+
+def _administration(  # noqa: PLR0917 - parts of one process
+    catalog: Catalog, policy: Policy, book: BudgetBook, holds: Holds, metrics: Metrics, client: Redis
+) -> Administration:
+    return Administration(
+        catalog=catalog,
+        budgets=book,
+        holds=holds,
+        risks=Risks(client),
+        erasure=Erasure(client),
+        label_keys=policy.report_labels,
         metrics=metrics,
         clock=SystemClock(),
     )

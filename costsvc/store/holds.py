@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -40,6 +41,14 @@ class RiskPage:
 
     rows: tuple[AtRisk, ...]
     after: str
+
+
+class RiskSums(NamedTuple):
+    """How many attempts are at risk, and their bounds added up."""
+
+    attempt_count: int
+    lower_nano_usd: int
+    upper_nano_usd: int
 
 
 class Holds:
@@ -253,13 +262,12 @@ class Holds:
         rows = tuple(read_at_risk(record) for record in found if record is not None)
         return RiskPage(rows=rows, after=members[-1].decode() if len(members) == count else "")
 
-    async def at_risk_sums(self, tenant: str) -> tuple[int, int, int]:
-        """Return how many attempts of a tenant are at risk, and their lower and upper bounds added up."""
+    async def at_risk_sums(self, tenant: str) -> RiskSums:
+        """Return what of a tenant is at risk."""
         fields = [f"{tenant}:{name}" for name in ("count", "lower", "upper")]
         async with translated():
             found: list[bytes | None] = await ask(self._client, "HMGET", keys.AT_RISK_SUMS, *fields)
-        count, lower, upper = (int(value or 0) for value in found)
-        return count, lower, upper
+        return RiskSums(*(int(value or 0) for value in found))
 
     async def _sweep_one(self, owner: str, day: str, attempt_id: str, now: datetime) -> bool:
         args: list[str | bytes | int] = [attempt_id, day, 0, OWNER_LOST, milliseconds(now), ""]

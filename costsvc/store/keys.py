@@ -168,6 +168,18 @@ def stored_answer(prefix: str, fingerprint: str) -> str:
     return f"cache:{{{prefix}{fingerprint}}}:answer"
 
 
+def contents(tenant: str) -> dict[str, str]:
+    """Return every kind of content that is kept for a tenant, with the pattern of its keys.
+
+    Whoever keeps a new kind adds it here, so that erasing a tenant's data finds it. A tenant's name has no
+    character that means something in a pattern.
+    """
+    return {
+        "stored_answers": stored_answer(f"{tenant}:", "*"),
+        "repeated_answers": kept_answer(tenant, "*"),
+    }
+
+
 def answer_lead(prefix: str, fingerprint: str) -> str:
     """Return the token of the caller that asks the provider for an answer, while it does."""
     return f"cache:{{{prefix}{fingerprint}}}:lead"

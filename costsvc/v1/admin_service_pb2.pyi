@@ -256,3 +256,23 @@ class ResolveAtRiskResponse(_message.Message):
     entry_id: str
     cost_nano_usd: int
     def __init__(self, entry_id: _Optional[str] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
+
+class DeleteTenantDataRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class DeleteTenantDataResponse(_message.Message):
+    __slots__ = ("contents",)
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    contents: _containers.RepeatedCompositeFieldContainer[ErasedContent]
+    def __init__(self, contents: _Optional[_Iterable[_Union[ErasedContent, _Mapping]]] = ...) -> None: ...
+
+class ErasedContent(_message.Message):
+    __slots__ = ("kind", "erased_count")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ERASED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    erased_count: int
+    def __init__(self, kind: _Optional[str] = ..., erased_count: _Optional[int] = ...) -> None: ...

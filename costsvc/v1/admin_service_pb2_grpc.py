@@ -67,6 +67,11 @@ class AdminServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_admin__service__pb2.ResolveAtRiskRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ResolveAtRiskResponse.FromString,
                 _registered_method=True)
+        self.DeleteTenantData = channel.unary_unary(
+                '/costsvc.v1.AdminService/DeleteTenantData',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -122,6 +127,15 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteTenantData(self, request, context):
+        """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+        labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
+        after this is not erased: repeat it when they have ended. Repeating it is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -154,6 +168,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResolveAtRisk,
                     request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ResolveAtRiskRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_admin__service__pb2.ResolveAtRiskResponse.SerializeToString,
+            ),
+            'DeleteTenantData': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenantData,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -321,6 +340,33 @@ class AdminService(object):
             '/costsvc.v1.AdminService/ResolveAtRisk',
             costsvc_dot_v1_dot_admin__service__pb2.ResolveAtRiskRequest.SerializeToString,
             costsvc_dot_v1_dot_admin__service__pb2.ResolveAtRiskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenantData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/DeleteTenantData',
+            costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

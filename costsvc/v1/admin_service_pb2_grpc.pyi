@@ -57,6 +57,11 @@ class AdminServiceStub:
     """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
     It can be done once an attempt, and goes into the window in which the attempt started.
     """
+    DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
+    """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+    labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
+    after this is not erased: repeat it when they have ended. Repeating it is safe.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -86,6 +91,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ResolveAtRisk: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResolveAtRiskRequest, _admin_service_pb2.ResolveAtRiskResponse]  # type: ignore[assignment]
     """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
     It can be done once an attempt, and goes into the window in which the attempt started.
+    """
+    DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
+    """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+    labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
+    after this is not erased: repeat it when they have ended. Repeating it is safe.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -149,6 +159,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.ResolveAtRiskResponse, _abc.Awaitable[_admin_service_pb2.ResolveAtRiskResponse]]:
         """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
         It can be done once an attempt, and goes into the window in which the attempt started.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTenantData(
+        self,
+        request: _admin_service_pb2.DeleteTenantDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
+        """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+        labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
+        after this is not erased: repeat it when they have ended. Repeating it is safe.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

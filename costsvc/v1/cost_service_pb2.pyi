@@ -302,14 +302,26 @@ class ReportRequest(_message.Message):
     def __init__(self, start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., granularity: _Optional[_Union[Granularity, str]] = ..., group_by: _Optional[_Union[GroupBy, str]] = ..., label_key: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
-    __slots__ = ("rows", "totals", "next_page_token")
+    __slots__ = ("rows", "totals", "next_page_token", "at_risk")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     TOTALS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_RISK_FIELD_NUMBER: _ClassVar[int]
     rows: _containers.RepeatedCompositeFieldContainer[ReportRow]
     totals: ReportTotals
     next_page_token: str
-    def __init__(self, rows: _Optional[_Iterable[_Union[ReportRow, _Mapping]]] = ..., totals: _Optional[_Union[ReportTotals, _Mapping]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    at_risk: AtRiskTotals
+    def __init__(self, rows: _Optional[_Iterable[_Union[ReportRow, _Mapping]]] = ..., totals: _Optional[_Union[ReportTotals, _Mapping]] = ..., next_page_token: _Optional[str] = ..., at_risk: _Optional[_Union[AtRiskTotals, _Mapping]] = ...) -> None: ...
+
+class AtRiskTotals(_message.Message):
+    __slots__ = ("attempt_count", "lower_nano_usd", "upper_nano_usd")
+    ATTEMPT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LOWER_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    UPPER_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    attempt_count: int
+    lower_nano_usd: int
+    upper_nano_usd: int
+    def __init__(self, attempt_count: _Optional[int] = ..., lower_nano_usd: _Optional[int] = ..., upper_nano_usd: _Optional[int] = ...) -> None: ...
 
 class ReportRow(_message.Message):
     __slots__ = ("period_start_time", "group", "totals")

@@ -320,6 +320,7 @@ async def test_only_callers_on_the_same_machine_administer(serve, refused):
                 "DeleteBudget": v1.DeleteBudgetRequest(id="b"),
                 "ListAtRisk": v1.ListAtRiskRequest(),
                 "ResolveAtRisk": v1.ResolveAtRiskRequest(),
+                "DeleteTenantData": v1.DeleteTenantDataRequest(),
             }
             assert calls.keys() == {method.name for method in _methods()}
             for name, request in calls.items():
