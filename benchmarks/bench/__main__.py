@@ -24,11 +24,12 @@ from benchmarks.bench.memory import measure_memory
 from benchmarks.bench.neighbour import measure_neighbour
 from benchmarks.bench.page import write
 from benchmarks.bench.processes import ProcessFailed, cores
+from benchmarks.bench.reports import measure_reports
 from benchmarks.bench.rounds import measure_cpu
 from benchmarks.bench.streams import measure_streams
 from benchmarks.bench.table import Row, as_markdown, circumstances
 
-PARTS = ("startup", "memory", "route", "complete", "stream", "neighbour")
+PARTS = ("startup", "memory", "route", "complete", "stream", "neighbour", "report")
 ROUNDS = 15
 START_UP_LIMIT_S = 5.0
 
@@ -43,6 +44,10 @@ async def run(parts: Collection[str], rounds: int, profile: str | None) -> list[
         seconds = await start_up_s(cores()[0])
         what = "start of `serve` with its own store and provider to the first answer"
         rows.append(Row.judged(what, f"{seconds:.2f} s", seconds, START_UP_LIMIT_S, "s"))
+    if "report" in parts:
+        rows += await measure_reports()
+    if not {*parts} - {"startup", "report"}:
+        return rows
     async with AsyncExitStack() as stack:
         at = await install(stack, profile)
         return rows + await _measured(at, parts, rounds, profiled=bool(profile))

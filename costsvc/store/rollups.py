@@ -6,6 +6,7 @@ removed. Reports read days wherever whole ones will do, which makes a month thir
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _PACKED = Struct(f"<{len(MEASURES)}q")
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _AT_ONCE = 48  # periods a round trip: a millisecond or two for everybody else
 _SCAN_COUNT = 4_096  # a cell hash of ordinary size is read in one step
+_MANY = 2_000  # cells: to read more takes so long that it is done beside the event loop
 _READ_BUDGET_S = 1.0  # of one round trip, which no call waits for
 _GLOB_SPECIAL = re.compile(r"([\\*?\[\]])")
 
@@ -84,12 +86,9 @@ class Rollups:
                 found = await self._whole(hashes)
             else:
                 found = await self._matching(hashes, prefix)
-        return [
-            Cell(start, end, field.decode()[len(prefix) :], unpack(packed))
-            for (start, end), cells in zip(periods, found, strict=True)
-            for field, packed in sorted(cells.items())
-            if field.startswith(prefix.encode())
-        ]
+        if sum(map(len, found)) < _MANY:
+            return _cells(periods, found, prefix)
+        return await asyncio.to_thread(_cells, periods, found, prefix)
 
     async def _whole(self, hashes: Sequence[str]) -> list[dict[bytes, bytes]]:
         async with self._client.pipeline(transaction=False) as pipeline:
@@ -123,6 +122,17 @@ def pack(measures: Sequence[int]) -> bytes:
 def unpack(packed: bytes) -> tuple[int, ...]:
     """Read a cell; measures newer than it are zero, and measures newer than this code are skipped."""
     return _PACKED.unpack(packed.ljust(_PACKED.size, b"\0")[: _PACKED.size])
+
+
+def _cells(
+    periods: Sequence[tuple[datetime, datetime]], found: Sequence[dict[bytes, bytes]], prefix: str
+) -> list[Cell]:
+    return [
+        Cell(start, end, field.decode()[len(prefix) :], unpack(packed))
+        for (start, end), cells in zip(periods, found, strict=True)
+        for field, packed in sorted(cells.items())
+        if field.startswith(prefix.encode())
+    ]
 
 
 def _periods(
