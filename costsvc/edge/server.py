@@ -120,7 +120,6 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             parts.holding.keep_tending(),
             parts.alerting.keep_delivering(),
             parts.once.endings.keep_telling(),
-            parts.once.keep_telling(),
             parts.retention.keep_sealing(),
             parts.health.watch(),
         ):
