@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from costsvc.app.plan import Plan, Planner
+from costsvc.core.candidates import tier_of
 from costsvc.core.catalog import Model
 from costsvc.core.prospect import Range, cost_range
 from costsvc.core.request import ModelRequest, Tier
-from costsvc.core.routing import Decision, tier_of
+from costsvc.core.routing import Decision
 
 __all__ = ["Estimate", "Estimator", "ModelEstimate", "Range"]
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from costsvc.app.observations import Observations
+from costsvc.core.candidates import Question, Reason, consider, tier_of
 from costsvc.core.catalog import Catalog, Model
 from costsvc.core.constraints import Needs, needs_of
+from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.json_text import Member
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
-from costsvc.core.prospect import Prospect, foresee
+from costsvc.core.prospect import Prospect, foresee, hold_for
 from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
-from costsvc.core.routing import Decision, Reason, consider, decide, fall_back, tier_of
+from costsvc.core.routing import Decision, decide, fall_back
 from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
 from costsvc.core.usage import Usage
 
@@ -70,8 +72,8 @@ class Planner:
         self.policy = policy
         self._observations = observations
 
-    def plan(self, request: ModelRequest, tenant: str, at: datetime) -> Plan:
-        """Decide how a request is answered.
+    def plan(self, request: ModelRequest, tenant: str, at: datetime, pin: Pin | None = None) -> Plan:
+        """Decide how a request is answered; `pin` is where its conversation is.
 
         Raises:
             InvalidRequest: sampling parameters that the policy rejects, or bounds that exclude each other.
@@ -82,12 +84,9 @@ class Planner:
         max_tokens = request.get("max_tokens")
         if max_tokens is None:
             max_tokens = self.policy.max_tokens(request.task)
-        needs, content = needs_of(request, max_tokens), measure(request.body)
-
-        def expected(model: Model) -> Usage:
-            return self._observations.expected_tokens(tenant, model, request.task, content, max_tokens)
-
-        decision = decide(request, needs, self.policy, self.catalog, expected=expected, at=at)
+        content = measure(request.body)
+        needs = needs_of(request, max_tokens, len(content.image_sizes))
+        decision = decide(self._question(request, needs, content, tenant, at), pin)
         breakpoint_ = place_breakpoint(request, self.policy, decision.model)
         return Plan(
             request=request,
@@ -101,19 +100,8 @@ class Planner:
     def fall_back(self, plan: Plan, name: str, tenant: str, at: datetime, why: str) -> Plan | None:
         """Return the plan on another model after the chosen one has failed, None where that cannot answer."""
         model, request = self.catalog.models[name], plan.request
-        tokens = self._observations.expected_tokens(
-            tenant, model, request.task, plan.content, plan.needs.max_tokens
-        )
-        candidate = consider(
-            request,
-            plan.needs,
-            self.policy,
-            self.catalog,
-            model=model,
-            tier=tier_of(name, self.policy),
-            tokens=tokens,
-            at=at,
-        )
+        question = self._question(request, plan.needs, plan.content, tenant, at)
+        candidate = consider(question, model, tier_of(name, self.policy))
         if candidate.ruled_out:
             return None
         decision = fall_back(plan.decision, candidate, why)
@@ -121,15 +109,49 @@ class Planner:
 
     def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
         """Return what lies ahead of a plan: on the model that it decides for, or on another."""
-        model, needs = model or plan.decision.model, plan.needs
+        model = model or plan.decision.model
+        return self._foresee(plan.request, plan.needs, plan.content, tenant, model, plan.breakpoint)
+
+    def _foresee(  # noqa: PLR0917 - the circumstances of one prospect
+        self,
+        request: ModelRequest,
+        needs: Needs,
+        content: Content,
+        tenant: str,
+        model: Model,
+        placed: Breakpoint | None,
+    ) -> Prospect:
         return foresee(
-            plan.request,
+            request,
             model,
-            content=plan.content,
-            reads=self.expect_input(tenant, model, plan.content),
-            writes=self.expect_output(tenant, model, plan.request.task, needs.max_tokens),
+            content=content,
+            reads=self.expect_input(tenant, model, content),
+            writes=self.expect_output(tenant, model, request.task, needs.max_tokens),
             needs=needs,
-            placed=plan.breakpoint,
+            placed=placed,
+        )
+
+    def _question(
+        self, request: ModelRequest, needs: Needs, content: Content, tenant: str, at: datetime
+    ) -> Question:
+        def expected(model: Model) -> Usage:
+            return self._observations.expected_tokens(tenant, model, request.task, content, needs.max_tokens)
+
+        def upper_nano_usd(model: Model) -> int:
+            placed = place_breakpoint(request, self.policy, model)
+            prospect = self._foresee(request, needs, content, tenant, model, placed)
+            return hold_for(self.catalog, prospect, at=at).q_nano_usd
+
+        return Question(
+            request=request,
+            tenant=tenant,
+            needs=needs,
+            content=content,
+            policy=self.policy,
+            catalog=self.catalog,
+            expected=expected,
+            upper_nano_usd=upper_nano_usd,
+            at=at,
         )
 
     def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from costsvc.app.plan import Planner
+from costsvc.core.candidates import tier_of
 from costsvc.core.catalog import Model
 from costsvc.core.entry import Entry
 from costsvc.core.errors import AlreadyRecorded, InvalidRequest, Violation
 from costsvc.core.json_text import parse_object
-from costsvc.core.routing import tier_of
 from costsvc.core.savings import Account, account
 from costsvc.core.usage import MalformedUsage, Reported, read_usage
 from costsvc.metrics import Metrics

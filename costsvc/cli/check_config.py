@@ -59,6 +59,11 @@ def _describe_policy(policy: Policy) -> str:
         [(name, task.tier.label, str(policy.max_tokens(name))) for name, task in policy.tasks.items()],
         left=2,
     )
+    rules = table(
+        ("rule", "when", "then"),
+        [(rule.name, rule.conditions, rule.outcome) for rule in policy.rules] or [("none", "", "")],
+        left=3,
+    )
     marked, labels = (", ".join(sorted(s)) or "none" for s in (policy.marked_tasks, policy.report_labels))
     return "\n".join(
         (
@@ -68,10 +73,13 @@ def _describe_policy(policy: Policy) -> str:
             f"otherwise      {policy.default_tier.label}, {policy.default_max_tokens} tokens",
             f"sampling       {policy.sampling.value}",
             f"breakpoints    {policy.mark_system.value}; tasks: {marked}",
+            f"retention      {'zero' if policy.zero_retention else 'as the models have it'}",
             f"report labels  {labels}",
             "",
             tiers,
             "",
             tasks,
+            "",
+            rules,
         )
     )

@@ -33,13 +33,15 @@ class Needs:
     structured_output: bool = False
     inference_geo: bool = False
     fast: bool = False
+    image_count: int = 0
 
 
-def needs_of(request: ModelRequest, max_tokens: int) -> Needs:
+def needs_of(request: ModelRequest, max_tokens: int, image_count: int = 0) -> Needs:
     """Read a request's needs; `max_tokens` is the caller's or the policy's."""
     members = request.members
     if members.keys() <= _PLAIN:
-        return Needs(max_tokens=max_tokens, prefill=_ends_with_assistant_text(request.get("messages")[-1]))
+        prefill = _ends_with_assistant_text(request.get("messages")[-1])
+        return Needs(max_tokens=max_tokens, prefill=prefill, image_count=image_count)
     output = request.get("output_config") or {}
     return Needs(
         max_tokens=max_tokens,
@@ -51,24 +53,54 @@ def needs_of(request: ModelRequest, max_tokens: int) -> Needs:
         structured_output=bool(output.get("format")),
         inference_geo=request.get("inference_geo") is not None,
         fast=request.get("speed") == "fast",
+        image_count=image_count,
     )
 
 
-def ruled_out(model: Model, needs: Needs, *, input_tokens: int, sends_sampling: bool, at: datetime) -> str:
+def ruled_out(
+    model: Model,
+    needs: Needs,
+    *,
+    input_tokens: int,
+    sends_sampling: bool,
+    at: datetime,
+    zero_retention: bool = False,
+) -> str:
     """Return why a model cannot answer, or "" when it can.
 
     `input_tokens` is the estimate of the prompt on this model; `sends_sampling` whether sampling parameters
-    will be sent (policy may drop them).
+    will be sent (policy may drop them); `zero_retention` whether the provider may keep nothing.
     """
-    can = model.capabilities
     if not model.callable_on(at.date()):
         return f"retired; {model.replacement or 'no model'} replaces it"
+    if zero_retention and model.retention_days:
+        return f"keeps data for {model.retention_days} days"
+    return (
+        _size_problem(model, needs, input_tokens)
+        or (_sampling_problem(model, needs) if sends_sampling else "")
+        or _feature_problem(model, needs, at)
+        or _thinking_problem(model, needs)
+    )
+
+
+def _size_problem(model: Model, needs: Needs, input_tokens: int) -> str:
     if needs.max_tokens > model.max_output_tokens:
         return f"writes at most {model.max_output_tokens} tokens, {needs.max_tokens} asked"
     if input_tokens + needs.max_tokens > model.context_tokens:
         return f"holds {model.context_tokens} tokens, about {input_tokens + needs.max_tokens} needed"
-    if sends_sampling and needs.sampling and can.sampling != "any":
+    if needs.image_count > model.max_images:
+        return f"takes at most {model.max_images} images, {needs.image_count} sent"
+    return ""
+
+
+def _sampling_problem(model: Model, needs: Needs) -> str:
+    if needs.sampling and model.capabilities.sampling != "any":
         return f"does not take {', '.join(needs.sampling)}"
+    return ""
+
+
+def _feature_problem(model: Model, needs: Needs, at: datetime) -> str:
+    can = model.capabilities
     for needed, able, problem in (
         (needs.forced_tool_choice, can.forced_tool_choice, "does not take a forced tool_choice"),
         (needs.prefill, can.assistant_prefill, "does not continue a message of the assistant"),
@@ -78,7 +110,7 @@ def ruled_out(model: Model, needs: Needs, *, input_tokens: int, sends_sampling: 
     ):
         if needed and not able:
             return problem
-    return _thinking_problem(model, needs)
+    return ""
 
 
 def _thinking_problem(model: Model, needs: Needs) -> str:

@@ -15,6 +15,8 @@ _EFFORTS = frozenset({"", "low", "medium", "high", "xhigh", "max"})
 _SAMPLING = frozenset({"any", "default_only"})
 _CONFIDENCE = frozenset({"high", "medium", "low"})
 _BASE = 1000
+_LARGE_CONTEXT_TOKENS = 1_000_000
+_MAX_IMAGES, _MAX_IMAGES_OF_SMALLER = 600, 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model. Dates are None and `replacement` is empty where nothing is published."""
+    """One model. Dates are None and `replacement` is empty where nothing is published.
+
+    `retention_days`: how long the provider keeps what was asked and answered, whatever was agreed.
+    """
 
     id: str
     name: str
@@ -72,6 +77,7 @@ class Model:
     context_tokens: int
     max_output_tokens: int
     max_output_tokens_batch: int
+    retention_days: int
     min_cacheable_tokens: int
     tokenizer: Tokenizer
     tool_prompt_tokens: int
@@ -93,6 +99,11 @@ class Model:
     ) -> Rates:
         """Return pico-USD a token at an instant (with its zone) for a prompt of that length, all classes."""
         return self.schedules[batch + 2 * fast + 4 * geo_us].at(at, prompt_tokens)
+
+    @property
+    def max_images(self) -> int:
+        """How many images a request may have; fewer with a small context window (Claude docs: vision)."""
+        return _MAX_IMAGES if self.context_tokens >= _LARGE_CONTEXT_TOKENS else _MAX_IMAGES_OF_SMALLER
 
     def callable_on(self, day: date) -> bool:
         """Tell whether the provider still answers for this model on that day."""
@@ -142,6 +153,7 @@ def read_model(
         context_tokens=row.count("context_tokens"),
         max_output_tokens=max_output_tokens,
         max_output_tokens_batch=row.count("max_output_tokens_batch", max_output_tokens),
+        retention_days=row.count("retention_days", 0),
         min_cacheable_tokens=row.count("min_cacheable_tokens"),
         tokenizer=tokenizers[row.text("tokenizer", among=frozenset(tokenizers))],
         tool_prompt_tokens=tool_prompt.count("auto"),

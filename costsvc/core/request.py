@@ -38,7 +38,8 @@ class Tier(IntEnum):
 class ModelRequest:
     """One request: the body's members with their text, and what the caller says about it.
 
-    `model` is "" when costsvc chooses. `min_tier` and `max_tier` bound that choice.
+    `model` is "" when costsvc chooses. `min_tier` and `max_tier` bound that choice, and so
+    does `max_cost_nano_usd` where it is not 0.
     """
 
     members: Mapping[str, Member]
@@ -49,6 +50,7 @@ class ModelRequest:
     model: str = ""
     min_tier: Tier = Tier.SIMPLE
     max_tier: Tier = Tier.COMPLEX
+    max_cost_nano_usd: int = 0
     bypass_cache: bool = False
     baseline_only: bool = False
     caller_markers_only: bool = False

@@ -1,4 +1,4 @@
-"""Which model answers: bounds and hints first, then the first model of the tier that can.
+"""Which model answers: the strongest evidence says which tier, and its first model that can answers.
 
 A decision names its reasons, what each candidate would be expected to cost, and the baseline against which
 its saving counts.
@@ -6,40 +6,18 @@ its saving counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from costsvc.core.catalog import Catalog, Model
-from costsvc.core.constraints import Needs, ruled_out
+from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
+from costsvc.core.catalog import Model
+from costsvc.core.conversation import Bounds, Pin, keep
 from costsvc.core.errors import InvalidRequest, NoModelFits, Violation
-from costsvc.core.policy import Policy, Sampling
-from costsvc.core.pricing import price
-from costsvc.core.request import ModelRequest, Tier
-from costsvc.core.usage import Usage
+from costsvc.core.request import Tier
+from costsvc.core.rules import Facts, Rule, first_match
 
 RETIREMENT_NOTICE = timedelta(days=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One step of a decision: a stable code, and the step in words."""
-
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A model that was considered; `ruled_out` says why it cannot answer, "" when it can.
-
-    `expected_cost_nano_usd` is 0 for a model that is ruled out. `tier` is None where no tier lists the model.
-    """
-
-    model: Model
-    tier: Tier | None
-    expected_cost_nano_usd: int
-    ruled_out: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,67 +48,46 @@ class Decision:
         )
 
 
-def decide(
-    request: ModelRequest,
-    needs: Needs,
-    policy: Policy,
-    catalog: Catalog,
-    *,
-    expected: Callable[[Model], Usage],
-    at: datetime,
-) -> Decision:
-    """Choose a model; `expected` estimates the tokens of this request on a model.
+def decide(question: Question, pin: Pin | None = None) -> Decision:
+    """Choose a model; `pin` is where the request's conversation is.
+
+    Evidence is taken in this order: the model that the caller names; the operator's rules and the task; what
+    each model can do; the conversation; and for work of which nothing is known, the policy's middle tier.
 
     Raises:
         UnknownModel: the pinned model is not in the catalogue.
         InvalidRequest: the tier bounds exclude each other.
         NoModelFits: with every model's reason.
     """
+    wanted = _wanted(question)
+    considered = _considered(consider(question, model, tier) for model, tier in wanted.models)
+    chosen, reasons = considered[-1], [*wanted.reasons, *_passed_over(considered)]
+    if pin is not None and wanted.bounds is not None:
+        chosen, reason = keep(question, pin, chosen, wanted.bounds)
+        considered += (chosen,) if chosen is not considered[-1] else ()
+        reasons.append(reason)
+    return _decision(question, chosen, considered, (*reasons, *_retirement(chosen.model, question.at)))
 
-    def consider_listed(model: Model, tier: Tier | None) -> Candidate:
-        return consider(
-            request, needs, policy, catalog, model=model, tier=tier, tokens=expected(model), at=at
-        )
 
-    listed, reasons = _listed(request, policy, catalog)
-    candidates = _considered(consider_listed(model, tier) for model, tier in listed)
-    chosen = candidates[-1]
-    baseline = chosen.model if request.model else catalog.models[policy.baseline_model]
+def _decision(
+    question: Question, chosen: Candidate, considered: tuple[Candidate, ...], reasons: tuple[Reason, ...]
+) -> Decision:
+    """Return the decision with its baseline, which is the model itself where the caller names it."""
+    baseline = question.catalog.models[question.policy.baseline_model]
+    if question.request.model:
+        baseline = chosen.model
     baseline_nano_usd = chosen.expected_cost_nano_usd
     if baseline is not chosen.model:
-        baseline_nano_usd = _cost_nano_usd(request, needs, catalog, baseline, expected(baseline), at)
+        baseline_nano_usd = question.cost_nano_usd(baseline, question.expected(baseline))
     return Decision(
         model=chosen.model,
         tier=chosen.tier,
         baseline=baseline,
-        candidates=candidates,
-        reasons=(*reasons, *_passed_over(candidates, chosen), *_retirement(chosen.model, at)),
+        candidates=considered,
+        reasons=reasons,
         expected_cost_nano_usd=chosen.expected_cost_nano_usd,
         expected_baseline_nano_usd=baseline_nano_usd,
     )
-
-
-def consider(
-    request: ModelRequest,
-    needs: Needs,
-    policy: Policy,
-    catalog: Catalog,
-    *,
-    model: Model,
-    tier: Tier | None,
-    tokens: Usage,
-    at: datetime,
-) -> Candidate:
-    """Return what a model would be expected to cost, or why it cannot answer."""
-    problem = ruled_out(
-        model,
-        needs,
-        input_tokens=tokens.prompt_tokens,
-        sends_sampling=policy.sampling is not Sampling.DROP,
-        at=at,
-    )
-    cost = 0 if problem else _cost_nano_usd(request, needs, catalog, model, tokens, at)
-    return Candidate(model=model, tier=tier, expected_cost_nano_usd=cost, ruled_out=problem)
 
 
 def fall_back(decision: Decision, candidate: Candidate, why: str) -> Decision:
@@ -145,45 +102,89 @@ def fall_back(decision: Decision, candidate: Candidate, why: str) -> Decision:
     )
 
 
-def tier_of(model_id: str, policy: Policy) -> Tier | None:
-    """Return the lowest tier that lists a model, None where none does."""
-    return next((tier for tier in Tier if model_id in policy.tiers[tier]), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What evidence asks for: models in order of preference, and what else may answer."""
+
+    models: Iterable[tuple[Model, Tier | None]]
+    reasons: tuple[Reason, ...]
+    bounds: Bounds | None  # None: the caller names the model
 
 
-def _listed(
-    request: ModelRequest, policy: Policy, catalog: Catalog
-) -> tuple[Iterable[tuple[Model, Tier | None]], list[Reason]]:
-    """Return the models that may answer, in order of preference, and what led to them."""
-    if request.model:
-        model = catalog.resolve(request.model)
-        return [(model, tier_of(model.id, policy))], [
-            Reason("pinned_model", f"the caller asks for {model.id}")
-        ]
-    if request.baseline_only:
-        model = catalog.models[policy.baseline_model]
-        return [(model, tier_of(model.id, policy))], [
-            Reason("baseline_requested", f"the caller asks for the baseline, {model.id}")
-        ]
-    tier, reasons = _tier(request, policy)
-    tiers = (step for step in Tier if tier <= step <= request.max_tier)
-    return ((catalog.models[name], step) for step in tiers for name in policy.tiers[step]), reasons
-
-
-def _tier(request: ModelRequest, policy: Policy) -> tuple[Tier, list[Reason]]:
-    """Return the lowest tier that should answer: the task's, within the caller's bounds."""
+def _wanted(question: Question) -> _Wanted:
+    """Return what the strongest evidence asks for: the caller's model, a rule, the task, else the default."""
+    request, policy = question.request, question.policy
+    if request.model or request.baseline_only:
+        return _named(question)
     if request.min_tier > request.max_tier:
         raise InvalidRequest(Violation("min_tier", "is above max_tier"))
+    rule = first_match(policy.rules, _facts(question)) if policy.rules else None
+    if rule is not None and rule.models:
+        return _only(question, rule)
     task = policy.tasks.get(request.task)
+    if rule is not None and rule.tier is not None:
+        return _tiers(question, rule.tier, (), rule, firm=True)
     if task is not None:
-        wanted, reason = task.tier, Reason("task_hint", f"task {request.task} is {task.tier.label}")
+        hint = Reason("task_hint", f"task {request.task} is {task.tier.label}")
+        return _tiers(question, task.tier, (hint,), rule, firm=True)
+    cause = f"task {request.task} is not in the policy" if request.task else "no task is given"
+    unclear = Reason("default_tier", f"{cause}: {policy.default_tier.label}")
+    return _tiers(question, policy.default_tier, (unclear,), rule, firm=False)
+
+
+def _named(question: Question) -> _Wanted:
+    """Return the model that the caller names: itself, or as the baseline."""
+    if question.request.model:
+        model = question.catalog.resolve(question.request.model)
+        reason = Reason("pinned_model", f"the caller asks for {model.id}")
     else:
-        wanted = policy.default_tier
-        cause = f"task {request.task} is not in the policy" if request.task else "no task is given"
-        reason = Reason("default_tier", f"{cause}: {wanted.label}")
+        model = question.catalog.models[question.policy.baseline_model]
+        reason = Reason("baseline_requested", f"the caller asks for the baseline, {model.id}")
+    return _Wanted(models=[(model, tier_of(model.id, question.policy))], reasons=(reason,), bounds=None)
+
+
+def _only(question: Question, rule: Rule) -> _Wanted:
+    """Return the models of a rule, whatever tiers the caller would have: the operator has the last word."""
+    models = [(question.catalog.models[name], tier_of(name, question.policy)) for name in rule.models]
+    bounds = Bounds(lowest=Tier.SIMPLE, highest=Tier.COMPLEX, only=rule.models, firm=True)
+    return _Wanted(models=models, reasons=(_reason(rule),), bounds=bounds)
+
+
+def _tiers(
+    question: Question, wanted: Tier, reasons: tuple[Reason, ...], rule: Rule | None, *, firm: bool
+) -> _Wanted:
+    """Return the models from a tier on: within the caller's bounds, and those within the rule's."""
+    request = question.request
     tier = min(max(wanted, request.min_tier), request.max_tier)
-    if tier is wanted:
-        return tier, [reason]
-    return tier, [reason, Reason("tier_bound", f"the caller's bounds make it {tier.label}")]
+    bound = Reason("tier_bound", f"the caller's bounds make it {tier.label}")
+    reasons += (bound,) if tier is not wanted else ()
+    lowest, highest = request.min_tier, request.max_tier
+    if rule is not None:
+        tier, lowest, highest = (_bounded(each, rule) for each in (tier, lowest, highest))
+        reasons = (_reason(rule), *reasons) if rule.tier else (*reasons, _reason(rule))
+    steps = (step for step in Tier if tier <= step <= highest)
+    models = ((question.catalog.models[name], step) for step in steps for name in question.policy.tiers[step])
+    bounds = Bounds(lowest=lowest, highest=highest, firm=firm)
+    return _Wanted(models=models, reasons=reasons, bounds=bounds)
+
+
+def _bounded(tier: Tier, rule: Rule) -> Tier:
+    return min(max(tier, rule.min_tier or Tier.SIMPLE), rule.max_tier or Tier.COMPLEX)
+
+
+def _reason(rule: Rule) -> Reason:
+    return Reason("rule", f"rule {rule.name}: {rule.outcome}")
+
+
+def _facts(question: Question) -> Facts:
+    baseline = question.catalog.models[question.policy.baseline_model]
+    return Facts(
+        request=question.request,
+        tenant=question.tenant,
+        content=question.content,
+        input_tokens=lambda: question.expected(baseline).prompt_tokens,
+        at=question.at,
+    )
 
 
 def _considered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -196,21 +197,13 @@ def _considered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     raise NoModelFits({candidate.model.id: candidate.ruled_out for candidate in considered})
 
 
-def _passed_over(candidates: tuple[Candidate, ...], chosen: Candidate) -> Iterable[Reason]:
+def _passed_over(candidates: tuple[Candidate, ...]) -> Iterable[Reason]:
     for candidate in candidates:
-        if candidate is chosen:
-            return
-        yield Reason("ruled_out", f"{candidate.model.id} {candidate.ruled_out}")
+        if candidate.ruled_out:
+            yield Reason("ruled_out", f"{candidate.model.id} {candidate.ruled_out}")
 
 
 def _retirement(model: Model, at: datetime) -> Iterable[Reason]:
     if model.retires_on and model.retires_on - at.date() <= RETIREMENT_NOTICE:
         replacement = model.replacement or "no model"
         yield Reason("model_retires", f"{model.id} retires on {model.retires_on}; {replacement} replaces it")
-
-
-def _cost_nano_usd(  # noqa: PLR0917 - the circumstances of one price
-    request: ModelRequest, needs: Needs, catalog: Catalog, model: Model, tokens: Usage, at: datetime
-) -> int:
-    geo_us = request.get("inference_geo") == "us"
-    return price(catalog, model.id, tokens, at=at, fast=needs.fast, geo_us=geo_us).nano_usd

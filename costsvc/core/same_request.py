@@ -29,5 +29,6 @@ def fingerprint(request: ModelRequest) -> str:
         "tiers": [request.min_tier, request.max_tier],
         "baseline_only": request.baseline_only,
         "betas": sorted(request.betas),
+        **({"max_cost_nano_usd": request.max_cost_nano_usd} if request.max_cost_nano_usd else {}),
     }
     return sha256(canonical(asked)).hexdigest()[:32]

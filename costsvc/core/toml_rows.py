@@ -8,28 +8,38 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from costsvc.core.toml_lines import line_of
+
 T = TypeVar("T")
 
 
 class CatalogError(ValueError):
-    """The catalogue cannot be used as it stands: `file`, `table` and `field` say where, `problem` why."""
+    """A file cannot be used as it stands: `file`, `line`, `table` and `field` say where, `problem` why.
 
-    def __init__(self, file: str, table: str, field: str, problem: str) -> None:
-        where = ": ".join(part for part in (file, table, field) if part)
+    `line` counts from 1, and is 0 where no line can be named.
+    """
+
+    def __init__(self, file: str, table: str, field: str, problem: str, *, line: int = 0) -> None:
+        place = f"{file}:{line}" if line else file
+        where = ": ".join(part for part in (place, table, field) if part)
         super().__init__(f"{where}: {problem}")
-        self.file, self.table, self.field, self.problem = file, table, field, problem
+        self.file, self.table, self.field, self.problem, self.line = file, table, field, problem, line
 
 
 class Row:
     """One table of a file. Each reader checks a field's type; `finish` refuses what nobody has read."""
 
-    def __init__(self, file: str, table: str, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, file: str, table: str, values: Mapping[str, Any], *, text: str = "", place: str | None = None
+    ) -> None:
         self.file, self.table, self.values = file, table, values
+        self._text, self._place = text, table if place is None else place  # `table` may become a better name
         self._read: set[str] = set()
 
     def error(self, field: str, problem: str) -> CatalogError:
         """Return the error that says what is wrong with a field of this table."""
-        return CatalogError(self.file, self.table, field, problem)
+        line = line_of(self._text, self._place, field)
+        return CatalogError(self.file, self.table, field, problem, line=line)
 
     def has(self, field: str) -> bool:
         """Tell whether the field is there."""
@@ -69,6 +79,14 @@ class Row:
             raise self.error(field, "must not be negative")
         return value
 
+    def optional_flag(self, field: str) -> bool | None:
+        """Return true or false, or None where the field is absent."""
+        return self.flag(field) if self.has(field) else None
+
+    def optional_count(self, field: str) -> int | None:
+        """Return a whole number that is not negative, or None where the field is absent."""
+        return self.count(field) if self.has(field) else None
+
     def day(self, field: str) -> date | None:
         """Return a date, or None where the field is absent."""
         if not self.has(field):
@@ -87,18 +105,19 @@ class Row:
 
     def row(self, field: str, default: Mapping[str, Any] | None = None) -> Row:
         """Return a table inside this one."""
-        return Row(self.file, self._inside(field), self._take(field, dict, default, "a table"))
+        values = self._take(field, dict, default, "a table")
+        return self._inner(field, values)
 
     def rows(self, field: str, default: list[Any] | None = None) -> tuple[Row, ...]:
         """Return an array of tables inside this one, each named by its position, counted from 1."""
         values = self._take(field, list, default, "an array of tables")
         if not all(isinstance(value, dict) for value in values):
             raise self.error(field, "must be an array of tables")
-        name = self._inside(field)
-        return tuple(Row(self.file, f"{name}[{at}]", value) for at, value in enumerate(values, 1))
+        return tuple(self._inner(f"{field}[{at}]", value) for at, value in enumerate(values, 1))
 
-    def _inside(self, field: str) -> str:
-        return f"{self.table}.{field}" if self.table else field
+    def _inner(self, name: str, values: Mapping[str, Any]) -> Row:
+        inner, place = (f"{outer}.{name}" if outer else name for outer in (self.table, self._place))
+        return Row(self.file, inner, values, text=self._text, place=place)
 
     def finish(self) -> None:
         """Refuse fields that no reader asked for: a mistyped name would otherwise be a silent default."""
@@ -110,6 +129,6 @@ class Row:
 def read_document(file: str, text: str) -> Row:
     """Return the whole document as a row; TOML's own errors are reported under the file's name."""
     try:
-        return Row(file, "", tomllib.loads(text))
+        return Row(file, "", tomllib.loads(text), text=text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(file, "", "", f"is not TOML: {error}") from error

@@ -53,6 +53,7 @@ def model_request(message: v1.Request) -> ModelRequest:
             model=requested_model(message.model, members),
             min_tier=Tier(message.min_tier or Tier.SIMPLE),
             max_tier=Tier(message.max_tier or Tier.COMPLEX),
+            max_cost_nano_usd=message.max_cost_nano_usd,
             bypass_cache=message.cache_mode == v1.CACHE_MODE_BYPASS,
             baseline_only=message.routing_mode == v1.ROUTING_MODE_BASELINE,
             caller_markers_only=message.marker_mode == v1.MARKER_MODE_CALLER_ONLY,

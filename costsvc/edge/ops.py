@@ -6,9 +6,12 @@ takes it out of the list of those that get calls.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import timedelta
 from enum import Enum
+from fractions import Fraction
 from typing import Any, Self
 
 from aiohttp import web
@@ -101,17 +104,28 @@ def _application(
 
 
 def _plain(value: object) -> Any:
-    """Return a value of the domain as JSON values; enum members become their lower-case names."""
+    """Return a value of the domain as JSON values."""
     match value:
-        case Enum():
-            return value.name.lower()
         case Mapping():
-            return {_plain(key): _plain(inner) for key, inner in value.items()}
+            return {_word(key): _plain(inner) for key, inner in value.items()}
         case frozenset():
-            return sorted(value)
+            return sorted(map(_word, value))
         case tuple():
             return [_plain(inner) for inner in value]
         case _ if is_dataclass(value):
             return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case _:
+            return _word(value)
+
+
+def _word(value: object) -> Any:
+    """Return what JSON has no word for in words; enum members become their lower-case names."""
+    match value:
+        case Enum():
+            return value.name.lower()
+        case re.Pattern():
+            return value.pattern
+        case timedelta() | Fraction():
+            return str(value)
         case _:
             return value

@@ -58,6 +58,7 @@ def plainly_keeps_rules(request: v1.Request) -> bool:
         and _ID.fullmatch(request.conversation_id) is not None
         and (not request.task or _NAME.fullmatch(request.task) is not None)
         and len(request.model) <= _MAX_MODEL_CHARS
+        and (not request.HasField("max_cost_nano_usd") or request.max_cost_nano_usd > 0)
         and not (request.min_tier or request.max_tier or request.betas)
         and not (request.cache_mode or request.routing_mode or request.marker_mode)
         and _has_plain_labels(request.labels)

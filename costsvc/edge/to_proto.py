@@ -12,9 +12,10 @@ from costsvc.app.complete import Started
 from costsvc.app.estimate import Estimate, ModelEstimate, Range
 from costsvc.app.record import Recorded
 from costsvc.app.report import Report, Row
+from costsvc.core.candidates import Candidate
 from costsvc.core.entry import MEASURES
 from costsvc.core.request import Tier
-from costsvc.core.routing import Candidate, Decision
+from costsvc.core.routing import Decision
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
 

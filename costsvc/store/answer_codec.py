@@ -11,11 +11,12 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from costsvc.core.candidates import Candidate, Reason
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
 from costsvc.core.json_text import to_json
 from costsvc.core.request import Tier
-from costsvc.core.routing import Candidate, Decision, Reason
+from costsvc.core.routing import Decision
 from costsvc.store import entry_codec
 
 VERSION = 1

@@ -65,7 +65,7 @@ class Message(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("messages", "system", "max_tokens", "messages_json", "request_id", "labels", "task", "conversation_id", "model", "min_tier", "max_tier", "cache_mode", "routing_mode", "marker_mode", "betas")
+    __slots__ = ("messages", "system", "max_tokens", "messages_json", "request_id", "labels", "task", "conversation_id", "model", "min_tier", "max_tier", "cache_mode", "routing_mode", "marker_mode", "betas", "max_cost_nano_usd")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class Request(_message.Message):
     ROUTING_MODE_FIELD_NUMBER: _ClassVar[int]
     MARKER_MODE_FIELD_NUMBER: _ClassVar[int]
     BETAS_FIELD_NUMBER: _ClassVar[int]
+    MAX_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     system: str
     max_tokens: int
@@ -103,7 +104,8 @@ class Request(_message.Message):
     routing_mode: RoutingMode
     marker_mode: MarkerMode
     betas: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., messages_json: _Optional[bytes] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., model: _Optional[str] = ..., min_tier: _Optional[_Union[Tier, str]] = ..., max_tier: _Optional[_Union[Tier, str]] = ..., cache_mode: _Optional[_Union[CacheMode, str]] = ..., routing_mode: _Optional[_Union[RoutingMode, str]] = ..., marker_mode: _Optional[_Union[MarkerMode, str]] = ..., betas: _Optional[_Iterable[str]] = ...) -> None: ...
+    max_cost_nano_usd: int
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., messages_json: _Optional[bytes] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., model: _Optional[str] = ..., min_tier: _Optional[_Union[Tier, str]] = ..., max_tier: _Optional[_Union[Tier, str]] = ..., cache_mode: _Optional[_Union[CacheMode, str]] = ..., routing_mode: _Optional[_Union[RoutingMode, str]] = ..., marker_mode: _Optional[_Union[MarkerMode, str]] = ..., betas: _Optional[_Iterable[str]] = ..., max_cost_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens", "output_tokens", "web_search_count")

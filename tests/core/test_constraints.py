@@ -150,6 +150,27 @@ def test_a_prompt_must_fit_with_its_answer() -> None:
     assert problem("claude-haiku-5-5", input_tokens=190_001, max_tokens=10_000) == ""
 
 
+def test_images_are_counted() -> None:
+    """Models with a small context window take fewer."""
+
+    def found(model: str, count: int) -> str:
+        wanted = Needs(max_tokens=1, prefill=False, image_count=count)
+        return ruled_out(CATALOG.resolve(model), wanted, input_tokens=1, sends_sampling=True, at=NOW)
+
+    assert (found("claude-haiku-4-5", 100), found("claude-haiku-5-5", 600)) == ("", "")
+    assert found("claude-haiku-4-5", 101) == "takes at most 100 images, 101 sent"
+    assert found("claude-haiku-5-5", 601) == "takes at most 600 images, 601 sent"
+
+
+def test_only_some_models_keep_data() -> None:
+    """Fable and Mythos do, whatever was agreed; that rules them out where nothing may be kept."""
+    wanted = Needs(max_tokens=1, prefill=False)
+    for model in CATALOG.models.values():
+        if model.callable_on(NOW.date()):
+            found = ruled_out(model, wanted, input_tokens=1, sends_sampling=True, at=NOW, zero_retention=True)
+            assert found == ("keeps data for 30 days" if model.line in {"fable", "mythos"} else "")
+
+
 def test_dropped_sampling_rules_nothing_out() -> None:
     """What is not sent cannot be refused."""
     assert problem("claude-opus-5-5", sends=False, temperature=0.2, top_k=4) == ""

@@ -51,6 +51,7 @@ def test_a_policy_is_read_whole() -> None:
         default_max_tokens=900,
         sampling=Sampling.DROP,
         on_store_failure=OnStoreFailure.ALLOW,
+        zero_retention=False,
         report_labels=frozenset({"team"}),
         tiers={
             Tier.SIMPLE: ("claude-haiku-5-5", "claude-haiku-4-5-20251001"),
@@ -60,6 +61,7 @@ def test_a_policy_is_read_whole() -> None:
         mark_system=MarkSystem.ALWAYS,
         marked_tasks=frozenset({"support"}),
         tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
+        rules=(),
         retries=Retries(max_attempts=2, on_unknown=OnUnknown.FAIL),
         fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
         namespaces={"help": Namespace(name="help", ttl=timedelta(seconds=60))},
@@ -181,7 +183,10 @@ def test_every_mistake_names_its_place(case: str) -> None:
         read_policy(GOOD.replace(old, new, 1), CATALOG, name="mine.toml")
     error = caught.value
     assert (error.file, error.table, error.field) == ("mine.toml", table, field)
-    assert str(error) == ": ".join(part for part in ("mine.toml", table, field, error.problem) if part)
+    place = f"mine.toml:{error.line}" if error.line else "mine.toml"
+    assert str(error) == ": ".join(part for part in (place, table, field, error.problem) if part)
+    is_nowhere = not table and problem in {"is missing", "is not TOML"}
+    assert (error.line == 0) == is_nowhere
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,19 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costsvc.config import load_catalog_files
+from costsvc.core.candidates import Question, tier_of
 from costsvc.core.catalog import Model
 from costsvc.core.constraints import needs_of
+from costsvc.core.content import measure
+from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, NoModelFits, UnknownModel, Violation
 from costsvc.core.policy import Policy, Sampling, read_policy
 from costsvc.core.pricing import price
 from costsvc.core.request import ModelRequest, Tier, read_messages_json
-from costsvc.core.routing import Decision, decide, tier_of
+from costsvc.core.routing import Decision, decide
 from costsvc.core.usage import Usage
 
 CATALOG = load_catalog_files()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-POLICY = read_policy(
-    """
+SOURCE = """
 version = 1
 baseline_model = "claude-opus-5-5"
 default_tier = "medium"
@@ -35,9 +38,8 @@ complex = ["claude-opus-5-5", "claude-opus-5", "claude-opus-4-5"]
 [tasks]
 faq = { tier = "simple" }
 proof = { tier = "complex" }
-""",
-    CATALOG,
-)
+"""
+POLICY = read_policy(SOURCE, CATALOG)
 SHORT = Usage(input_tokens=1000, output_tokens=100)
 FORCED = {"tools": [{"name": "look", "input_schema": {}}], "tool_choice": {"type": "any"}}
 PREFILL = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
@@ -49,12 +51,43 @@ def ask(body: dict[str, Any] | None = None, **said: Any) -> ModelRequest:
     return ModelRequest(members=read_messages_json(source), **said)
 
 
+def asked(
+    request: ModelRequest,
+    policy: Policy = POLICY,
+    at: datetime = NOW,
+    *,
+    expected: Callable[[Model], Usage] = lambda _model: SHORT,
+    tenant: str = "acme",
+) -> Question:
+    """Return a request with all that goes with it; few calls of it cost more than twice what is expected."""
+    content = measure(request.body)
+
+    def upper_nano_usd(model: Model) -> int:
+        return 2 * price(CATALOG, model.id, expected(model), at=at).nano_usd
+
+    return Question(
+        request=request,
+        tenant=tenant,
+        needs=needs_of(request, request.get("max_tokens") or 100, len(content.image_sizes)),
+        content=content,
+        policy=policy,
+        catalog=CATALOG,
+        expected=expected,
+        upper_nano_usd=upper_nano_usd,
+        at=at,
+    )
+
+
 def route(
-    request: ModelRequest, policy: Policy = POLICY, tokens: Usage = SHORT, at: datetime = NOW
+    request: ModelRequest,
+    policy: Policy = POLICY,
+    tokens: Usage = SHORT,
+    at: datetime = NOW,
+    pin: Pin | None = None,
+    tenant: str = "acme",
 ) -> Decision:
     """Decide on a request of some tokens."""
-    needs = needs_of(request, request.get("max_tokens") or 100)
-    return decide(request, needs, policy, CATALOG, expected=lambda _model: tokens, at=at)
+    return decide(asked(request, policy, at, expected=lambda _model: tokens, tenant=tenant), pin)
 
 
 def reasons(decision: Decision) -> list[tuple[str, str]]:
@@ -185,7 +218,7 @@ def test_tokens_are_estimated_on_each_model() -> None:
     def expected(model: Model) -> Usage:
         return Usage(input_tokens=small.get(model.id, 150_000))
 
-    decision = decide(request, needs_of(request, 100), POLICY, CATALOG, expected=expected, at=NOW)
+    decision = decide(asked(request, expected=expected))
     assert decision.model.id == "claude-haiku-4-5-20251001"
     assert reasons(decision)[1] == (
         "ruled_out",
@@ -223,6 +256,87 @@ def test_a_models_tier_is_the_lowest_that_lists_it() -> None:
     twice = replace(POLICY, tiers={**POLICY.tiers, Tier.COMPLEX: ("claude-sonnet-5-5",)})
     assert tier_of("claude-sonnet-5-5", twice) is Tier.MEDIUM
     assert tier_of("claude-fable-5-2", twice) is None
+
+
+def ruled(text: str) -> Policy:
+    """Return the policy with one rule."""
+    return replace(POLICY, rules=read_policy(SOURCE + '[[rules]]\nname = "mine"\n' + text, CATALOG).rules)
+
+
+def test_a_rule_beats_the_task() -> None:
+    """Its tier stands where the task's would, within the caller's bounds."""
+    policy = ruled('tenants = ["acme"]\ntier = "complex"')
+    decision = route(ask(task="faq"), policy)
+    assert (decision.model.id, reasons(decision)) == ("claude-opus-5-5", [("rule", "rule mine: complex")])
+    bounded = route(ask(task="faq", max_tier=Tier.MEDIUM), policy)
+    assert bounded.tier is Tier.MEDIUM
+    assert [code for code, _ in reasons(bounded)] == ["rule", "tier_bound"]
+    assert reasons(route(ask(task="faq"), policy, tenant="other")) == [("task_hint", "task faq is simple")]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "task", "said", "tier"),
+    [
+        ('min_tier = "medium"', "faq", {}, Tier.MEDIUM),
+        ('min_tier = "medium"', "proof", {}, Tier.COMPLEX),
+        ('max_tier = "medium"', "proof", {}, Tier.MEDIUM),
+        ('max_tier = "simple"', "", {}, Tier.SIMPLE),
+        ('max_tier = "simple"', "", {"min_tier": Tier.COMPLEX}, Tier.SIMPLE),
+        ('min_tier = "complex"', "", {"max_tier": Tier.SIMPLE}, Tier.COMPLEX),
+    ],
+)
+def test_the_operators_bounds_hold_for_tasks_and_callers(
+    bounds: str, task: str, said: dict[str, Tier], tier: Tier
+) -> None:
+    """What the policy says about a request is the last word about its tier."""
+    decision = route(ask(task=task, **said), ruled(bounds))
+    assert decision.tier is tier
+    assert "rule" in [code for code, _ in reasons(decision)]
+
+
+def test_a_rules_upper_bound_is_not_passed_when_models_cannot() -> None:
+    """A feature that only dearer models have does not lead past it."""
+    with pytest.raises(NoModelFits) as caught:
+        route(ask(PREFILL), ruled('max_tier = "medium"'))
+    assert list(caught.value.reasons) == ["claude-sonnet-5-5", "claude-sonnet-4-6"]
+
+
+def test_a_rules_models_alone_answer() -> None:
+    """In their order, whatever task and bounds say; where none can, no other is asked."""
+    policy = ruled('models = ["claude-sonnet-5-5", "claude-fable-5-2", "claude-opus-5"]')
+    decision = route(ask(FORCED, task="faq", max_tier=Tier.SIMPLE), policy)
+    assert (decision.model.id, decision.tier) == ("claude-opus-5", Tier.COMPLEX)
+    assert [code for code, _ in reasons(decision)] == ["rule", "ruled_out", "ruled_out"]
+    with pytest.raises(NoModelFits) as caught:
+        route(ask(PREFILL), policy)
+    assert len(caught.value.reasons) == 3
+
+
+def test_what_the_caller_names_beats_every_rule() -> None:
+    """A pin is a pin."""
+    policy = ruled('models = ["claude-haiku-5-5"]')
+    assert route(ask(model="claude-opus-5"), policy).model.id == "claude-opus-5"
+    assert route(ask(baseline_only=True), policy).model.id == "claude-opus-5-5"
+
+
+def test_a_cost_bound_rules_out_what_may_cost_more() -> None:
+    """By what few calls exceed, pinned or not; at the bound itself a model still answers."""
+    upper = 2 * price(CATALOG, "claude-haiku-5-5", SHORT, at=NOW).nano_usd
+    assert route(ask(task="faq", max_cost_nano_usd=upper)).model.id == "claude-haiku-5-5"
+    with pytest.raises(NoModelFits) as caught:
+        route(ask(task="faq", max_cost_nano_usd=upper - 1))
+    assert caught.value.reasons["claude-haiku-5-5"] == "may cost $0.0003, more than $0.000299999"
+    with pytest.raises(NoModelFits):
+        route(ask(model="claude-opus-5-5", max_cost_nano_usd=upper))
+
+
+def test_models_that_keep_data_answer_nobody_who_forbids_it() -> None:
+    """Where the policy says so, also when they are pinned."""
+    strict = replace(POLICY, zero_retention=True)
+    assert route(ask(task="proof"), strict).model.id == "claude-opus-5-5"
+    assert route(ask(model="claude-fable-5-2")).model.id == "claude-fable-5-2"
+    with pytest.raises(NoModelFits, match="keeps data for 30 days"):
+        route(ask(model="claude-fable-5-2"), strict)
 
 
 BODIES = st.fixed_dictionaries(
