@@ -24,6 +24,9 @@ BOUNDARIES = 2
 MAX_DEVIATIONS = 3.0
 """A count that is stranger than this counts as this strange."""
 
+_LEAST_UNIT = 1e-30
+"""What is smaller is no weight; its inverse may not even be a number."""
+
 _MAGIC = b"CSW1"
 _HEAD = Struct("<4sHHH")
 _GAIN = Struct(f"<d{len(NAMES)}ff")
@@ -148,7 +151,7 @@ def explain(
 def quantized(values: Sequence[float]) -> tuple[array[int], float]:
     """Return gram weights as whole numbers from -127 to 127, and the unit that makes them weights again."""
     unit = max(map(abs, values), default=0.0) / 127
-    if not unit:
+    if unit < _LEAST_UNIT:
         return array("b", bytes(len(values))), 0.0
     return array("b", map(round, map(mul, values, repeat(1 / unit)))), unit
 
