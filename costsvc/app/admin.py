@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from costsvc.app.booking import Booking
 from costsvc.app.pages import page_size, read_token, write_token
 from costsvc.app.record import read_reported
 from costsvc.core.budget import Budget, Kind, validated
 from costsvc.core.catalog import Catalog
-from costsvc.core.entry import Entry
-from costsvc.core.errors import NotAtRisk, UnknownBudget
+from costsvc.core.entry import RESOLVED, Entry
+from costsvc.core.errors import InvalidRequest, NotAtRisk, UnknownBudget, Violation
 from costsvc.core.holds import Balance
 from costsvc.core.savings import account
 from costsvc.core.windows import Window, window_at
@@ -24,10 +25,8 @@ from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.risks import Risks
 
-RESOLVED = "resolved"
-"""The state of an entry whose cost an operator found out."""
-
 _TEMPLATES = frozenset({Kind.EACH_TENANT, Kind.EACH_LABEL})
+_LABELS = frozenset({Kind.LABEL, Kind.EACH_LABEL})
 
 T = TypeVar("T")
 
@@ -86,6 +85,7 @@ class Administration:
         holds: Holds,
         risks: Risks,
         erasure: Erasure,
+        booking: Booking,
         label_keys: frozenset[str],
         metrics: Metrics,
         clock: Clock,
@@ -95,6 +95,7 @@ class Administration:
         self._holds = holds
         self._risks = risks
         self._erasure = erasure
+        self._booking = booking
         self._label_keys = label_keys
         self._metrics = metrics
         self._clock = clock
@@ -107,6 +108,12 @@ class Administration:
             StoreUnavailable: it may have happened or not; repeat it.
         """
         kept = validated(budget, self._catalog)
+        if kept.scope.kind in _LABELS and kept.scope.key not in self._label_keys:
+            problem = (
+                f"{kept.scope.key!r} is not added up, so nobody could say what was spent before: "
+                "add it to the policy's report_labels first"
+            )
+            raise InvalidRequest(Violation("budget.scope.key", problem))
         await self._budgets.put(kept, created_at=self._clock.now())
         return kept
 
@@ -158,12 +165,12 @@ class Administration:
         if risk is None:
             raise NotAtRisk(resolution.attempt_id)
         entry = self._entry(risk, resolution) if resolution.model else None
-        if not await self._holds.resolve(
-            risk.attempt_id, risk.opening.started_at, entry, label_keys=self._label_keys
-        ):
-            raise NotAtRisk(resolution.attempt_id)
         if entry is None:
+            if not await self._holds.resolve(risk.attempt_id, risk.opening.started_at):
+                raise NotAtRisk(resolution.attempt_id)
             return Resolved(entry_id="", cost_nano_usd=0)
+        if (await self._booking.book(entry)).duplicate:
+            raise NotAtRisk(resolution.attempt_id)
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
         return Resolved(entry_id=entry.entry_id, cost_nano_usd=entry.cost_nano_usd)
 

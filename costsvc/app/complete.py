@@ -217,7 +217,7 @@ class Completions:
         )
         if entry.request_id:
             await self._once.keep(completed, entry)
-        await self._settlement.book(entry)
+        await self._settlement.book(entry, reserved.version)
         self._planner.learn(attempt.plan, attempt.tenant, completed.reported.totals)
         return completed
 

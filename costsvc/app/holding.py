@@ -15,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from costsvc.app.attempt import Attempt
+from costsvc.app.definitions import InForce
 from costsvc.app.ends import End, Ends
 from costsvc.app.flights import LATEST, Flight, Flights
 from costsvc.app.plan import Planner
 from costsvc.app.seeding import Seeding
-from costsvc.core.budget import Application, Definitions, Mode, applying, define
+from costsvc.core.budget import Application, Mode
 from costsvc.core.errors import BudgetUnchecked, ProviderError, StoreUnavailable
 from costsvc.core.holds import Hold, check_bounded, refusal
 from costsvc.core.opening import Opening
@@ -48,11 +49,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
-    """What an attempt holds. `cap_tier` is the tier that full soft budgets cap calls at, None without one."""
+    """What an attempt holds. `cap_tier` is the tier that full soft budgets cap calls at, None without one.
+
+    `version` is that of the definitions that the charges follow.
+    """
 
     opening: Opening
     hold: Hold
     charges: tuple[str, ...]
+    version: int
     cap_tier: Tier | None
 
 
@@ -63,6 +68,7 @@ class Holding:
         self,
         *,
         book: BudgetBook,
+        in_force: InForce,
         holds: Holds,
         ledger: Ledger,
         presence: Presence,
@@ -71,6 +77,7 @@ class Holding:
         clock: Clock,
     ) -> None:
         self._book = book
+        self._in_force = in_force
         self._holds = holds
         self._ledger = ledger
         self._presence = presence
@@ -80,8 +87,6 @@ class Holding:
         self._planner = planner
         self._metrics = metrics
         self._clock = clock
-        self._version = -1
-        self._definitions: Definitions = define(())
         self._cleared_at = datetime.min.replace(tzinfo=UTC)
 
     async def hold(self, attempt: Attempt) -> Reserved:
@@ -98,11 +103,11 @@ class Holding:
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
         store_id, held = self._presence.store_id, None
         try:
-            applications, held = await self._held(attempt, hold)
+            version, applications, held = await self._held(attempt, hold)
         except StoreUnavailable as error:
-            applications = self._applying(attempt)
+            version, applications = self._in_force.version, self._applying(attempt)
             self._let_by(applications, error)
-        reserved = _reserved(attempt, applications, hold, held or Held())
+        reserved = _reserved(attempt, version, applications, hold, held or Held())
         held_in = store_id if held else None
         self._flights.begin(
             Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
@@ -115,7 +120,7 @@ class Holding:
         Raises:
             StoreUnavailable: the store cannot be asked.
         """
-        self._version, self._definitions = await self._book.load()
+        await self._in_force.load()
 
     async def recover(self, store_id: str, *, is_another: bool) -> None:  # noqa: ARG002 - `Recovers` says so
         """Show that this process lives before anybody could take it for dead, and what it holds.
@@ -128,7 +133,7 @@ class Holding:
         """
         now = self._clock.now()
         await self._holds.renew(now)
-        if is_another or self._version < 0:
+        if is_another or self._in_force.version < 0:
             self._holds.lease.spare(now)
         await self.load()
         await self._flights.hold_again()
@@ -170,8 +175,7 @@ class Holding:
     async def _tend(self, now: datetime) -> None:
         await self._holds.renew(now)
         await self._ends.tell_rest()
-        if await self._book.version() != self._version:
-            await self.load()
+        await self._in_force.refresh()
         await self._flights.hold_again()
         if now - self._cleared_at > CLEAR_EVERY:
             self._cleared_at = now
@@ -186,13 +190,13 @@ class Holding:
         await self._ledger.forget_attempts(before.date())
         await self._book.sweep_windows(before)
 
-    async def _held(self, attempt: Attempt, hold: Hold) -> tuple[list[Application], Held]:
+    async def _held(self, attempt: Attempt, hold: Hold) -> tuple[int, list[Application], Held]:
         for _ in range(_ROUNDS):
-            applications = self._applying(attempt)
+            version, applications = self._in_force.version, self._applying(attempt)
             check_bounded(hold, applications)
             held = await self._hold(attempt, applications, hold)
             if held is not None:
-                return applications, held
+                return version, applications, held
         raise StoreUnavailable("budgets change faster than a hold can be made")
 
     def _let_by(self, applications: list[Application], error: StoreUnavailable) -> None:
@@ -205,7 +209,7 @@ class Holding:
 
     async def _hold(self, attempt: Attempt, applications: list[Application], hold: Hold) -> Held | None:
         """Try once; None where something had to be put right first."""
-        now, version = self._clock.now(), self._version
+        now, version = self._clock.now(), self._in_force.version
         answer = await self._holds.hold(
             _opening(attempt), applications, hold, version=version, now=now, not_after=now + LATEST
         )
@@ -224,8 +228,7 @@ class Holding:
 
     def _applying(self, attempt: Attempt) -> list[Application]:
         request, model = attempt.plan.request, attempt.plan.decision.model
-        return applying(
-            self._definitions,
+        return self._in_force.applying(
             tenant=attempt.tenant,
             labels=request.labels,
             model=model.id,
@@ -245,12 +248,15 @@ class Holding:
         )
 
 
-def _reserved(attempt: Attempt, applications: list[Application], hold: Hold, held: Held) -> Reserved:
+def _reserved(
+    attempt: Attempt, version: int, applications: list[Application], hold: Hold, held: Held
+) -> Reserved:
     caps = [each.budget.cap_tier for each in applications if each.budget.id in held.soft_full]
     return Reserved(
         opening=_opening(attempt),
         hold=hold,
         charges=tuple(charge_of(each) for each in applications),
+        version=version,
         cap_tier=min((cap for cap in caps if cap is not None), default=None),
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from costsvc.app.booking import Booking
 from costsvc.app.plan import Planner
 from costsvc.core.candidates import tier_of
 from costsvc.core.catalog import Model
@@ -21,7 +22,7 @@ from costsvc.core.savings import Account, account
 from costsvc.core.usage import MalformedUsage, Reported, read_usage
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
-from costsvc.store.ledger import REMEMBERED_DAYS, Ledger
+from costsvc.store.ledger import REMEMBERED_DAYS
 
 CLOCK_SKEW = timedelta(minutes=5)
 
@@ -56,9 +57,9 @@ class Recorded:
 class Recorder:
     """The use case behind Record."""
 
-    def __init__(self, planner: Planner, ledger: Ledger, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, planner: Planner, booking: Booking, metrics: Metrics, clock: Clock) -> None:
         self._planner = planner
-        self._ledger = ledger
+        self._booking = booking
         self._metrics = metrics
         self._clock = clock
 
@@ -125,9 +126,7 @@ class Recorder:
         )
 
     async def _book(self, entry: Entry) -> None:
-        settled = await self._ledger.settle(
-            entry, label_keys=self._planner.policy.report_labels, once_per=entry.request_id
-        )
+        settled = await self._booking.book(entry, once_per=entry.request_id)
         if settled.duplicate:
             raise AlreadyRecorded(settled.entry_id)
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)

@@ -14,13 +14,14 @@ from datetime import timedelta
 
 import structlog
 
+from costsvc.app.booking import Booking
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed, StoreUnavailable
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 from costsvc.store import entry_codec
 from costsvc.store.journal import Journal, Ticket, Waiting
-from costsvc.store.ledger import REMEMBERED_DAYS, Ledger
+from costsvc.store.ledger import REMEMBERED_DAYS
 from costsvc.store.presence import Presence
 
 TEND_EVERY_S = 1.0
@@ -36,18 +37,16 @@ class Settlement:
 
     def __init__(
         self,
-        ledger: Ledger,
         journal: Journal,
-        label_keys: frozenset[str],
+        booking: Booking,
         metrics: Metrics,
         clock: Clock,
         *,
         presence: Presence,
     ) -> None:
-        self._ledger = ledger
         self._presence = presence
         self._journal = journal
-        self._label_keys = label_keys
+        self._booking = booking
         self._metrics = metrics
         self._clock = clock
         self._unjournaled: deque[Entry] = deque()  # only of calls that ran when the journal failed
@@ -59,18 +58,21 @@ class Settlement:
         """Raise JournalFailed when what a call costs could be lost: a call must be booked or not made."""
         self._journal.check()
 
-    async def book(self, entry: Entry) -> None:
-        """Book an entry, now or as soon as the store takes it; where it is in one of them, it is durable."""
+    async def book(self, entry: Entry, version: int | None = None) -> None:
+        """Book an entry, now or as soon as the store takes it; where it is in one of them, it is durable.
+
+        `version` is that of the budgets' definitions that its charges follow, None where it is not known.
+        """
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
         encoded = entry_codec.encode(entry)
         try:
             ticket = self._journal.append(entry.attempt_id, encoded)
         except JournalFailed:
-            await self._book_unjournaled(entry)
+            await self._book_unjournaled(entry, version)
             return
         is_booked = False
         try:
-            is_booked = await self._settle(entry, encoded)
+            is_booked = await self._settle(entry, encoded, version)
         finally:  # also when something is wrong with the entry, which the journal keeps
             if is_booked:
                 self._journal.ack(ticket)
@@ -82,7 +84,7 @@ class Settlement:
 
     async def confirm(self, entry: Entry) -> None:
         """Book an entry that another process may have died before booking; what is booked stays as it is."""
-        await self._settle(entry, b"")
+        await self._settle(entry, b"", None)
 
     async def keep_journal(self) -> None:
         """Look after the journal, for as long as the process lives: run this once, in a task of its own."""
@@ -129,10 +131,10 @@ class Settlement:
             log.warning("entries_left_in_journal", count=waiting)
         return waiting + len(self._unjournaled)
 
-    async def _settle(self, entry: Entry, encoded: bytes) -> bool:
+    async def _settle(self, entry: Entry, encoded: bytes, version: int | None) -> bool:
         """Book an entry; return whether the store answered."""
         try:
-            await self._ledger.settle(entry, label_keys=self._label_keys, encoded=encoded)
+            await self._booking.book(entry, encoded=encoded, version=version)
         except StoreUnavailable:
             return False
         return True
@@ -145,9 +147,9 @@ class Settlement:
             self._unjournaled.append(entry)
             self._note_left()
 
-    async def _book_unjournaled(self, entry: Entry) -> None:
+    async def _book_unjournaled(self, entry: Entry, version: int | None) -> None:
         """Book an entry of a call that ran when the journal failed; only memory can keep it now."""
-        if not await self._settle(entry, b""):
+        if not await self._settle(entry, b"", version):
             self._unjournaled.append(entry)
             self._note_left()
 
@@ -174,13 +176,13 @@ class Settlement:
                 await self._book_waiting(one)
                 booked += 1
         while self._unjournaled:
-            await self._ledger.settle(self._unjournaled[0], label_keys=self._label_keys)
+            await self._booking.book(self._unjournaled[0])
             self._unjournaled.popleft()
             booked += 1
         return booked
 
     async def _book_waiting(self, waiting: Waiting) -> None:
-        """Book one settlement from the journal, with the label keys of now.
+        """Book one settlement from the journal, with the label keys and budgets of now.
 
         One that was never acknowledged and is too old for the ledger to know it is left to people: booking it
         could book it twice. So is one that the ledger cannot take.
@@ -189,7 +191,7 @@ class Settlement:
         try:
             entry = entry_codec.decode(data)
             if entry.started_at > self._clock.now() - _REPEATABLE:
-                await self._ledger.settle(entry, label_keys=self._label_keys, encoded=data)
+                await self._booking.book(entry, encoded=data)
             elif not is_again:
                 self._refuse(ticket, f"attempt {entry.attempt_id} is too old")
                 return

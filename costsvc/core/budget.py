@@ -142,12 +142,20 @@ def applies(budget: Budget, *, tenant: str, labels: Mapping[str, str], model: st
 
 
 def applying(
-    definitions: Definitions, *, tenant: str, labels: Mapping[str, str], model: str, at: datetime
+    definitions: Definitions,
+    *,
+    tenant: str,
+    labels: Mapping[str, str],
+    model: str,
+    at: datetime,
+    most: int | None = MAX_APPLYING,
 ) -> list[Application]:
     """Return the budgets that apply to a call of a model (its id) that starts at an instant, by id.
 
+    `most` is None for a call that is over: what it cost counts everywhere.
+
     Raises:
-        TooManyBudgets: more than `MAX_APPLYING` do.
+        TooManyBudgets: more than `most` do.
     """
     by_scope = definitions.by_scope
     if not by_scope:
@@ -156,8 +164,8 @@ def applying(
         (budget, name) for scope, name in _scopes(tenant, labels, model) for budget in by_scope.get(scope, ())
     ]
     found.sort(key=lambda pair: pair[0].id)
-    if len(found) > MAX_APPLYING:
-        raise TooManyBudgets([budget.id for budget, _ in found], MAX_APPLYING)
+    if most is not None and len(found) > most:
+        raise TooManyBudgets([budget.id for budget, _ in found], most)
     windows: dict[WindowSpec, Window] = {}
     for budget, _ in found:
         if budget.window not in windows:

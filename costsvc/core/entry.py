@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from costsvc.core.savings import Savings
@@ -27,6 +27,14 @@ MEASURES = (
     "web_search_count",
 )
 """What a rollup cell adds up, in the order in which it is packed; new measures go at the end."""
+
+
+SETTLED, RESOLVED = "settled", "resolved"
+"""States of an entry: the provider's bill, and a cost that an operator found out."""
+CORRECTED, REVERSED = "corrected", "reversed"
+"""States of an entry that amends a resolution: the difference to the bill, and the resolution taken back."""
+
+_CALL_COUNTS = {CORRECTED: 0, REVERSED: -1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +69,7 @@ class Entry:
     baseline_nano_usd: int
     savings: Savings
     catalog_hash: str
-    state: str = "settled"
+    state: str = SETTLED
     cache_outcome: str = "disabled"
     started_at: datetime
     settled_at: datetime
@@ -73,7 +81,7 @@ class Entry:
         """Return this entry's share of every rollup cell that it belongs to, in the order of `MEASURES`."""
         usage, savings = self.usage, self.savings
         return (
-            1,
+            _CALL_COUNTS.get(self.state, 1),
             self.cost_nano_usd,
             self.baseline_nano_usd,
             savings.routing_nano_usd,
@@ -89,3 +97,34 @@ class Entry:
             usage.output_tokens,
             usage.web_search_count,
         )
+
+
+def correction(resolved: Entry, bill: Entry) -> Entry:
+    """Return what is to be added to a resolution, so that its attempt adds up to the bill that came later.
+
+    It is the signed difference. Where the bill belongs to other sums, those of another model or tier, it is
+    the resolution taken back, and the bill is still to be booked.
+    """
+    charges = tuple(dict.fromkeys((*resolved.charges, *bill.charges)))
+    if (resolved.answering_model, resolved.tier) != (bill.answering_model, bill.tier):
+        return replace(
+            resolved,
+            entry_id=f"{resolved.entry_id}.{REVERSED}",
+            state=REVERSED,
+            usage=Usage() - resolved.usage,
+            cost_nano_usd=-resolved.cost_nano_usd,
+            baseline_nano_usd=-resolved.baseline_nano_usd,
+            savings=Savings() - resolved.savings,
+            settled_at=bill.settled_at,
+            charges=charges,
+        )
+    return replace(
+        bill,
+        entry_id=f"{bill.entry_id}.{CORRECTED}",
+        state=CORRECTED,
+        usage=bill.usage - resolved.usage,
+        cost_nano_usd=bill.cost_nano_usd - resolved.cost_nano_usd,
+        baseline_nano_usd=bill.baseline_nano_usd - resolved.baseline_nano_usd,
+        savings=bill.savings - resolved.savings,
+        charges=charges,
+    )

@@ -40,6 +40,16 @@ class Savings:
             + self.response_cache_nano_usd
         )
 
+    def __sub__(self, other: Savings) -> Savings:
+        return Savings(
+            routing_nano_usd=self.routing_nano_usd - other.routing_nano_usd,
+            token_reduction_nano_usd=self.token_reduction_nano_usd - other.token_reduction_nano_usd,
+            caller_nano_usd=self.caller_nano_usd - other.caller_nano_usd,
+            prompt_cache_nano_usd=self.prompt_cache_nano_usd - other.prompt_cache_nano_usd,
+            batch_nano_usd=self.batch_nano_usd - other.batch_nano_usd,
+            response_cache_nano_usd=self.response_cache_nano_usd - other.response_cache_nano_usd,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:

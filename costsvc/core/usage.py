@@ -57,6 +57,16 @@ class Usage:
             web_search_count=self.web_search_count + other.web_search_count,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens - other.input_tokens,
+            cache_write_5m_tokens=self.cache_write_5m_tokens - other.cache_write_5m_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens - other.cache_write_1h_tokens,
+            cache_read_tokens=self.cache_read_tokens - other.cache_read_tokens,
+            output_tokens=self.output_tokens - other.output_tokens,
+            web_search_count=self.web_search_count - other.web_search_count,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:

@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 
 from costsvc.app.admin import Administration
 from costsvc.app.alerts import Alerting, Post, Webhook
+from costsvc.app.booking import Booking
 from costsvc.app.complete import Completions
+from costsvc.app.definitions import InForce
 from costsvc.app.estimate import Estimator
 from costsvc.app.holding import Holding
 from costsvc.app.ids import new_id
@@ -78,9 +80,11 @@ def wire(
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
     planner = Planner(catalog, policy, Observations())
-    settlement = Settlement(ledger, journal, policy.report_labels, metrics, clock, presence=presence)
     book, holds = BudgetBook(client), Holds(client, owner=new_id())
-    holding = _holding(book, holds, presence, ledger, planner, metrics)
+    in_force = InForce(book)
+    booking = Booking(ledger, in_force, policy.report_labels)
+    settlement = Settlement(journal, booking, metrics, clock, presence=presence)
+    holding = _holding(book, in_force, holds, presence, ledger, planner, metrics)
     claims = Claims(client, holds.lease)
     once = _once(settings, planner, claims, settlement, in_flight, metrics)
     completions = Completions(
@@ -101,14 +105,14 @@ def wire(
         planner=planner,
         completions=completions,
         estimator=Estimator(planner),
-        recorder=Recorder(planner, ledger, metrics, clock),
+        recorder=Recorder(planner, booking, metrics, clock),
         reporter=Reporter(ledger.rollups, holds, policy.report_labels),
         clock=clock,
     )
     return Parts(
         calls=calls,
         servicer=servicer,
-        admin=AdminServicer(calls, _administration(catalog, policy, book, holds, metrics, client)),
+        admin=AdminServicer(calls, _administration(catalog, policy, book, holds, booking, metrics, client)),
         in_flight=in_flight,
         settlement=settlement,
         holding=holding,
@@ -122,6 +126,7 @@ def wire(
 
 def _holding(  # noqa: PLR0917 - parts of one process
     book: BudgetBook,
+    in_force: InForce,
     holds: Holds,
     presence: Presence,
     ledger: Ledger,
@@ -130,6 +135,7 @@ def _holding(  # noqa: PLR0917 - parts of one process
 ) -> Holding:
     return Holding(
         book=book,
+        in_force=in_force,
         holds=holds,
         ledger=ledger,
         presence=presence,
@@ -160,7 +166,13 @@ def _once(  # noqa: PLR0917 - parts of one process
 
 
 def _administration(  # noqa: PLR0917 - parts of one process
-    catalog: Catalog, policy: Policy, book: BudgetBook, holds: Holds, metrics: Metrics, client: Redis
+    catalog: Catalog,
+    policy: Policy,
+    book: BudgetBook,
+    holds: Holds,
+    booking: Booking,
+    metrics: Metrics,
+    client: Redis,
 ) -> Administration:
     return Administration(
         catalog=catalog,
@@ -168,6 +180,7 @@ def _administration(  # noqa: PLR0917 - parts of one process
         holds=holds,
         risks=Risks(client),
         erasure=Erasure(client),
+        booking=booking,
         label_keys=policy.report_labels,
         metrics=metrics,
         clock=SystemClock(),

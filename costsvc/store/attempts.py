@@ -59,6 +59,12 @@ def read_at_risk(record: bytes) -> AtRisk:
     )
 
 
+def read_held(record: bytes) -> tuple[Opening, tuple[str, ...]]:
+    """Read what `held_record` wrote: the opening, and the charges."""
+    _, _, _, _, _, opening, *charges = record.decode().split("\n")[:-1]
+    return _read_opening(opening), tuple(charges)
+
+
 def microseconds(at: datetime) -> int:
     """Return an instant as microseconds since 1970."""
     return (at - _EPOCH) // _MICROSECOND

@@ -8,7 +8,7 @@ a risk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -16,7 +16,6 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from costsvc.core.budget import Application
-from costsvc.core.entry import Entry
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.holds import Hold
 from costsvc.core.opening import Opening
@@ -25,7 +24,6 @@ from costsvc.store.attempts import AtRisk, held_record, read_at_risk
 from costsvc.store.connection import Script, ask, translated
 from costsvc.store.hold_call import Held, Refused, Stale, Unseeded, hold_call, hold_reply, seed_call
 from costsvc.store.leases import Lease, lease_end_ms, milliseconds
-from costsvc.store.ledger import Ledger
 from costsvc.store.spent import Spent
 
 OWNER_LOST = "owner_lost"
@@ -170,10 +168,11 @@ class Holds:
         started_at: datetime,
         *,
         lower_nano_usd: int = 0,
+        upper_nano_usd: int | None = None,
         reason: str,
         unheld: tuple[Opening, Hold, Sequence[str]] | None = None,
     ) -> bool:
-        """Turn a hold into a risk: its worst counts until it is known what was spent.
+        """Turn a hold into a risk: its worst, or `upper_nano_usd`, counts until it is known what was spent.
 
         An attempt without a record, of a time when the store was away or of a store that lost its tail, is
         booked only with `unheld`: its opening, hold and charges. Returns whether it is at risk by this call.
@@ -183,22 +182,19 @@ class Holds:
         """
         record = held_record(self._owner, *unheld) if unheld else ""
         day = keys.day_of(started_at)
-        args: list[str | bytes | int] = [attempt_id, day, lower_nano_usd, reason, "", record]
+        upper = "" if upper_nano_usd is None else upper_nano_usd
+        args: list[str | bytes | int] = [attempt_id, day, lower_nano_usd, reason, "", record, upper]
         async with translated():
             return bool(await self._lose.run(self._client, _lose_keys(day), args))
 
-    async def resolve(
-        self, attempt_id: str, started_at: datetime, entry: Entry | None, label_keys: Collection[str]
-    ) -> bool:
-        """End a risk by the entry that was decided on, or, with None, as one that spent nothing.
+    async def resolve(self, attempt_id: str, started_at: datetime) -> bool:
+        """End a risk as one that spent nothing; return whether this call ended it.
 
-        Returns whether this call ended it.
+        One that spent is ended by an entry, which the ledger books.
 
         Raises:
             StoreUnavailable: it may have happened or not; repeat it.
         """
-        if entry is not None:
-            return not (await Ledger(self._client).settle(entry, label_keys=label_keys)).duplicate
         day = keys.day_of(started_at)
         script_keys = [
             *(keys.attempts(day), keys.BALANCE, keys.AT_RISK, keys.AT_RISK_INDEX, keys.AT_RISK_SUMS),
@@ -270,7 +266,7 @@ class Holds:
         return RiskSums(*(int(value or 0) for value in found))
 
     async def _sweep_one(self, owner: str, day: str, attempt_id: str, now: datetime) -> bool:
-        args: list[str | bytes | int] = [attempt_id, day, 0, OWNER_LOST, milliseconds(now), ""]
+        args: list[str | bytes | int] = [attempt_id, day, 0, OWNER_LOST, milliseconds(now), "", ""]
         async with translated():
             if await self._lose.run(self._client, _lose_keys(day), args):
                 return True

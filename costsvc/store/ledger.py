@@ -15,7 +15,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from costsvc.core.budget import Application
-from costsvc.core.entry import Entry
+from costsvc.core.entry import CORRECTED, RESOLVED, REVERSED, Entry
 from costsvc.store import entry_codec, keys
 from costsvc.store.connection import Script, ask, translated
 from costsvc.store.rollups import Rollups, pack
@@ -26,6 +26,7 @@ REMEMBERED_DAYS = 7
 DISTINCT_VALUES = 1_000
 """How many values of one label key (or of the task) a tenant has in a day; the rest count as `_other`."""
 
+_KINDS = {RESOLVED: "resolution", CORRECTED: "difference", REVERSED: "reversal"}
 _READ_BUDGET_S = 1.0  # of one round trip of a report or a sweep, which no call waits for
 
 
@@ -35,6 +36,18 @@ class Settled:
 
     entry_id: str
     duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """People resolved the attempt's cost, as `entry`, before its bill came: `core.entry.correction`."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The definitions of budgets have changed: see what the entry counts against, and settle again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +77,23 @@ class Ledger:
         return f"{info.get('run_id')}:{info.get('master_replid')}"
 
     async def settle(
-        self, entry: Entry, *, label_keys: Collection[str], once_per: str = "", encoded: bytes = b""
-    ) -> Settled:
+        self,
+        entry: Entry,
+        *,
+        label_keys: Collection[str],
+        once_per: str = "",
+        encoded: bytes = b"",
+        version: int | None = None,
+    ) -> Settled | Resolved | Outdated:
         """Append the entry and add it to its rollups and budgets, unless its attempt is settled already.
 
         It ends the hold or the risk of its attempt, where the store knows one; the cost counts in the
-        balances that were held and in those that the entry names, once each.
+        balances that were held and in those that the entry names, once each. `version` is that of the
+        definitions by which the entry names them, None for any.
+
+        A bill that finds the attempt resolved changes nothing: settle the `correction` instead, and after one
+        that takes the resolution back the bill again. A resolution needs a risk to end; without one it is a
+        duplicate, as is a correction whose resolution is amended already.
 
         With `once_per`, a request id, also unless that request of the tenant was recorded on the day
         of the settlement, the `REMEMBERED_DAYS` before it, or the day after. Repeating it is
@@ -80,23 +104,7 @@ class Ledger:
         """
         hour = keys.hour_of(entry.started_at)
         day = hour[:8]
-        script_keys = [
-            keys.attempts(day),
-            keys.entries(hour),
-            keys.rollups(entry.tenant),
-            keys.values(day),
-            keys.TENANTS,
-            keys.HOURS,
-            keys.DAYS,
-            keys.BALANCE,
-            keys.HOLDS,
-            keys.AT_RISK,
-            keys.AT_RISK_INDEX,
-            keys.AT_RISK_SUMS,
-            keys.BUDGETS_COUNTED,
-            keys.BALANCES,
-            keys.ALERTS,
-        ]
+        script_keys = _settle_keys(entry.tenant, hour)
         settled_on, request = "", ""
         if once_per:
             days = [keys.day_of(at) for at in _remembered(entry.settled_at)]
@@ -119,14 +127,21 @@ class Ledger:
             len(uncapped),
             entry.cost_nano_usd,
             len(entry.charges),
+            _KINDS.get(entry.state, "bill"),
+            "" if version is None else version,
             *entry.charges,
             *uncapped,
             *capped,
         ]
         async with translated():
-            reply: bytes | None = await self._settle.run(self._client, script_keys, args)
-        if reply is not None:
-            return Settled(reply.decode().split(":", 2)[2], duplicate=True)
+            reply: bytes | list[bytes] | None = await self._settle.run(self._client, script_keys, args)
+        match reply:
+            case bytes():
+                return Settled(reply.decode().split(":", 2)[2] if reply else "", duplicate=True)
+            case [b"stale"]:
+                return Outdated()
+            case [b"resolved", row]:
+                return Resolved(entry_codec.decode(row))
         return Settled(entry.entry_id, duplicate=False)
 
     async def spent(self, application: Application, until: datetime) -> Spent:
@@ -147,12 +162,15 @@ class Ledger:
         return Page(tuple(entry_codec.decode(row) for row in rows), str(first + len(rows)))
 
     async def entry_by_attempt(self, attempt_id: str, day: datetime) -> Entry | None:
-        """Return the entry of an attempt that started on the UTC day of `day`, while it is kept."""
+        """Return the last entry of an attempt that started on the UTC day of `day`, while it is kept."""
         async with translated():
-            place: bytes | None = await ask(self._client, "HGET", keys.attempts(keys.day_of(day)), attempt_id)
-            if place is None or not place[:1].isdigit():  # held, at risk, or known not to have spent
+            record: bytes | None = await ask(
+                self._client, "HGET", keys.attempts(keys.day_of(day)), attempt_id
+            )
+            place = place_of(record)
+            if not place:  # held, at risk, or known not to have spent
                 return None
-            hour, index, _ = place.decode().split(":", 2)
+            hour, index, _ = place.split(":", 2)
             row: bytes | None = await ask(self._client, "LINDEX", keys.entries(hour), index)
         return entry_codec.decode(row) if row is not None else None
 
@@ -175,6 +193,37 @@ class Ledger:
                 await ask(self._client, "UNLINK", *keys.of_day(day))
                 await ask(self._client, "SREM", keys.DAYS, day)
         return len(past)
+
+
+def place_of(record: bytes | None) -> str:
+    """Return where the entry of an attempt is, `<hour>:<index>:<entry id>`, by its record; "" without one."""
+    if record is None:
+        return ""
+    if record.startswith(b"p\n"):
+        return record.split(b"\n", 2)[1].decode()
+    return record.decode() if record[:1].isdigit() else ""
+
+
+def _settle_keys(tenant: str, hour: str) -> list[str]:
+    day = hour[:8]
+    return [
+        keys.attempts(day),
+        keys.entries(hour),
+        keys.rollups(tenant),
+        keys.values(day),
+        keys.TENANTS,
+        keys.HOURS,
+        keys.DAYS,
+        keys.BALANCE,
+        keys.HOLDS,
+        keys.AT_RISK,
+        keys.AT_RISK_INDEX,
+        keys.AT_RISK_SUMS,
+        keys.BUDGETS_COUNTED,
+        keys.BALANCES,
+        keys.ALERTS,
+        keys.BUDGETS_VERSION,
+    ]
 
 
 def fields_of(entry: Entry, label_keys: Collection[str]) -> tuple[list[str], list[str]]:

@@ -14,7 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from costsvc.app.attempt import Caller, complete
+from costsvc.app.booking import Booking
 from costsvc.app.complete import Completions
+from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
@@ -55,7 +57,10 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     planner = Planner(catalog, load_policy_file(None, catalog), Observations())
     ledger, presence, metrics, clock = Ledger(store), Presence(), Metrics(), SystemClock()
     in_flight = InFlight()
-    settlement = Settlement(ledger, journal, frozenset(), metrics, clock, presence=presence)
+    book = BudgetBook(store)
+    in_force = InForce(book)
+    booking = Booking(ledger, in_force, frozenset())
+    settlement = Settlement(journal, booking, metrics, clock, presence=presence)
     holds = Holds(store, owner="test")
     yield Completions(
         planner=planner,
@@ -73,7 +78,8 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
             clock=clock,
         ),
         holding=Holding(
-            book=BudgetBook(store),
+            book=book,
+            in_force=in_force,
             holds=holds,
             ledger=ledger,
             presence=presence,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from costsvc.app.booking import Booking
+from costsvc.app.definitions import InForce
 from costsvc.app.settle import Settlement
 from costsvc.app.watch import StoreWatch
 from costsvc.core.entry import Entry
@@ -20,6 +22,7 @@ from costsvc.core.usage import Usage
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
 from costsvc.store import entry_codec
+from costsvc.store.budgets import BudgetBook
 from costsvc.store.connection import open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal, Limits
@@ -76,7 +79,8 @@ async def settling(
     await journal.open()
     client = open_store(server.url, presence)
     ledger = Ledger(client)
-    made = Settlement(ledger, journal, frozenset(), metrics, SystemClock(), presence=presence)
+    booking = Booking(ledger, InForce(BudgetBook(client)), frozenset())
+    made = Settlement(journal, booking, metrics, SystemClock(), presence=presence)
     watch = StoreWatch(presence, ledger, (made,), metrics)
     work = (watch.keep_watching(), made.keep_trying(), made.keep_journal())
     tasks = [asyncio.ensure_future(each) for each in work]

@@ -7,6 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from costsvc.app.booking import Booking
+from costsvc.app.definitions import InForce
 from costsvc.core.budget import Application, Budget, Definitions, Kind, Scope, applying
 from costsvc.core.entry import Entry
 from costsvc.core.holds import Balance, Hold
@@ -17,7 +19,7 @@ from costsvc.core.windows import Calendar, Unit
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.hold_call import Held, Refused, Stale, Unseeded
 from costsvc.store.holds import Holds
-from costsvc.store.ledger import Ledger
+from costsvc.store.ledger import Ledger, Settled
 
 AT = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 LONG_AGO = AT - timedelta(days=400)
@@ -77,6 +79,8 @@ class Bench:
         self.book = BudgetBook(client)
         self.holds = Holds(client, owner=owner)
         self.ledger = Ledger(client)
+        self.in_force = InForce(self.book)
+        self.booking = Booking(self.ledger, self.in_force, LABEL_KEYS)
         self.version = 0
         self.definitions = Definitions({})
 
@@ -123,6 +127,10 @@ class Bench:
                     await self.holds.seed(applications[index], found, version=self.version)
             else:
                 return outcome
+
+    async def settle(self, booked: Entry, **changes: Any) -> Settled:
+        """Book an entry as the service does."""
+        return await self.booking.book(booked, **changes)
 
     async def balance(self, budget_id: str = "b", *, at: datetime = AT, instance: str = "") -> Balance:
         """Return a balance; an empty one where there is none."""

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from costsvc.core.alert import Alert
 from costsvc.core.budget import Kind, Mode, Scope
+from costsvc.core.entry import RESOLVED
 from costsvc.core.holds import crossed
 from costsvc.core.windows import Rolling, window_at
 from costsvc.store import keys
@@ -105,13 +106,13 @@ async def test_what_is_at_risk_counts(bench: Bench, queue: AlertQueue) -> None:
     charges = [charge_of(each) for each in bench.applications(opening("b"))]
     assert await bench.holds.lose("b", AT, reason="cut", unheld=(opening("b"), amounts(300), charges))
     assert await shares(queue) == [800]
-    assert await bench.holds.resolve("a", AT, None, ())
-    assert await bench.holds.resolve("b", AT, entry(opening("b"), 10), ())
+    assert await bench.holds.resolve("a", AT)
+    assert not (await bench.settle(entry(opening("b"), 10, state=RESOLVED))).duplicate
     await spend(bench, "c", 790)
     assert await shares(queue) == []
     await bench.hold(opening("d"), amounts(100))
     assert await bench.holds.lose("d", AT, reason="cut")
-    assert await bench.holds.resolve("d", AT, entry(opening("d"), 200), ())
+    assert not (await bench.settle(entry(opening("d"), 200, state=RESOLVED))).duplicate
     assert [(a.threshold_permille, a.spent_nano_usd) for a in await taken(queue)] == [(1000, 1000)]
 
 

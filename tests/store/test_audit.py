@@ -69,7 +69,7 @@ async def one_call(bench: Bench, random: Random, number: int) -> None:
     elif kind == 2:
         await bench.holds.release(attempt.attempt_id, attempt.started_at)
     elif kind == 4:
-        await bench.holds.resolve(attempt.attempt_id, attempt.started_at, None, label_keys=())
+        await bench.holds.resolve(attempt.attempt_id, attempt.started_at)
 
 
 async def load(bench: Bench, count: int, *, first: int = 0, seed: int = 3) -> None:

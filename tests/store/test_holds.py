@@ -88,7 +88,7 @@ async def one_end(bench: Bench, random: Random, model: Balance, held: Any, lost:
         elif end == "lose":
             await arrived(lambda: bench.holds.lose(attempt_id, AT, lower_nano_usd=1, reason="cut"))
         else:
-            await arrived(lambda: bench.holds.resolve(attempt_id, AT, None, ()))
+            await arrived(lambda: bench.holds.resolve(attempt_id, AT))
     if end == "lose":
         lost[attempt_id] = (began, asked, bill)
     ends = {

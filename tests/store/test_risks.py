@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
+from costsvc.core.entry import RESOLVED
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.holds import Balance
 from costsvc.store import keys
@@ -54,7 +55,7 @@ async def test_a_settlement_that_comes_after_the_sweep_replaces_the_risk(store: 
     await slow.ledger.settle(entry(opening("a"), 7), label_keys=())
     assert await slow.balance() == Balance(spent_nano_usd=7)
     assert (await other.holds.at_risk()).rows == ()
-    assert not await slow.holds.resolve("a", AT, None, ())
+    assert not await slow.holds.resolve("a", AT)
 
 
 async def test_nobody_is_swept_for_a_store_that_was_away(store: Redis, monkeypatch) -> None:
@@ -117,7 +118,7 @@ async def test_a_lost_attempt_without_a_record_is_booked_by_what_its_process_kno
         unheld = (began, amounts(10, 30), charges)
         assert await bench.holds.lose("a", AT, reason="cut", unheld=unheld) is is_first
     assert await bench.balance() == Balance(at_risk_nano_usd=30)
-    assert await bench.holds.resolve("a", AT, None, ())
+    assert await bench.holds.resolve("a", AT)
     assert await bench.balance() == Balance()
     assert not await bench.holds.lose("a", AT, reason="cut", unheld=(began, amounts(10, 30), charges))
 
@@ -127,10 +128,11 @@ async def test_a_resolution_books_what_was_decided_once(bench: Bench) -> None:
     await bench.define(budget())
     await bench.hold(opening("a"), amounts(10, 30))
     await bench.holds.lose("a", AT, reason="cut", lower_nano_usd=2)
-    decided = entry(opening("a"), 9, state="resolved")
-    assert await bench.holds.resolve("a", AT, decided, ())
-    assert not await bench.holds.resolve("a", AT, decided, ())
-    assert not await bench.holds.resolve("a", AT, None, ())
+    charges = tuple(charge_of(each) for each in bench.applications(opening("a")))
+    decided = entry(opening("a"), 9, state=RESOLVED, charges=charges)
+    assert not (await bench.settle(decided)).duplicate
+    assert (await bench.settle(decided)).duplicate
+    assert not await bench.holds.resolve("a", AT)
     assert await bench.balance() == Balance(spent_nano_usd=9)
     assert (await bench.ledger.entry_by_attempt("a", AT)) == decided
 
@@ -142,7 +144,7 @@ async def test_a_bill_for_what_was_resolved_as_free_is_booked(bench: Bench) -> N
     charges = tuple(charge_of(each) for each in bench.applications(began))
     await bench.hold(began, amounts(10))
     await bench.holds.lose("a", AT, reason="cut")
-    await bench.holds.resolve("a", AT, None, ())
+    await bench.holds.resolve("a", AT)
     assert not (await bench.ledger.settle(entry(began, 4, charges=charges), label_keys=())).duplicate
     assert await bench.balance() == Balance(spent_nano_usd=4)
 
@@ -153,7 +155,7 @@ async def test_risks_outlive_the_memory_of_attempts(bench: Bench) -> None:
     await bench.holds.lose("a", AT, reason="cut")
     await bench.ledger.forget_attempts((AT + timedelta(days=8)).date())
     assert [row.attempt_id for row in (await bench.holds.at_risk()).rows] == ["a"]
-    assert await bench.holds.resolve("a", AT, entry(opening("a"), 3), ())
+    assert not (await bench.settle(entry(opening("a"), 3, state=RESOLVED))).duplicate
     assert await bench.holds.at_risk_sums("acme") == (0, 0, 0)
 
 

@@ -10,7 +10,7 @@
 --
 -- ARGV[1] attempt id   ARGV[2] start day   ARGV[3] lower bound   ARGV[4] reason
 -- ARGV[5] '' or ms: only where the lease of the attempt's owner ended before
--- ARGV[6] '' or the record to go by where there is none
+-- ARGV[6] '' or the record to go by where there is none   ARGV[7] upper bound, '' for the hold's
 --
 -- Returns 1, or 0 where nothing was to be done.
 
@@ -31,7 +31,7 @@ if ARGV[5] ~= '' then
   end
 end
 
-local tenant, upper = record[3], record[5]
+local tenant, upper = record[3], ARGV[7] ~= '' and ARGV[7] or record[5]
 if kept then
   end_hold(KEYS[2], KEYS[3], ARGV[2], ARGV[1], record, upper, nil, KEYS[11])
 else

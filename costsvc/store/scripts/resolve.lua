@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Frees the risk of an attempt that is known not to have spent, and remembers that. A script, because a late
--- settlement may free it too, and only one of them may.
+-- Frees the risk of an attempt that is known not to have spent, and remembers that, with what a bill that comes all
+-- the same counts against. A script, because a late settlement may free it too, and only one of them may.
 --
 -- KEYS[1] attempts of the attempt's start day   hash: attempt id -> record
 -- KEYS[2] what keys of balances begin with
@@ -17,6 +17,6 @@ if not risk then
   return 0
 end
 end_risk(KEYS[2], { KEYS[3], KEYS[4], KEYS[5] }, ARGV[1], lines_of(risk), nil, nil)
-redis.call('HSET', KEYS[1], ARGV[1], 'n')
+redis.call('HSET', KEYS[1], ARGV[1], 'n' .. string.sub(risk, 2))
 redis.call('SADD', KEYS[6], ARGV[2])
 return 1

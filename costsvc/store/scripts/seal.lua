@@ -40,7 +40,7 @@ end
 for i = cells_from, #ARGV, 3 do
   local key, field, packed = KEYS[3 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
   local cell = redis.call('HGET', key, field)
-  redis.call('HSET', key, field, cell and with_added(cell, unpacked(packed)) or packed)
+  redis.call('HSET', key, field, cell and with_added(cell, packed, unpacked(packed)) or packed)
 end
 
 redis.call('LTRIM', KEYS[1], ARGV[3], -1)
