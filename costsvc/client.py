@@ -81,6 +81,7 @@ class Client:
         self.Estimate = self._with_defaults(stub.Estimate, timeout_s=2)
         self.BatchEstimate = self._with_defaults(stub.BatchEstimate, timeout_s=10)
         self.Record = self._with_defaults(stub.Record, timeout_s=5)
+        self.Release = self._with_defaults(stub.Release, timeout_s=5)
         self.Report = self._with_defaults(stub.Report, timeout_s=10)
         admin = AdminServiceStub(self._channel)
         self.SetBudget = self._with_defaults(admin.SetBudget, timeout_s=5)

@@ -132,6 +132,7 @@ def test_every_rpc_has_its_own_messages() -> None:
         "Estimate",
         "BatchEstimate",
         "Record",
+        "Release",
         "Report",
         "SetBudget",
         "GetBudget",

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from costsvc.app.booking import Booking
 from costsvc.app.pages import page_size, read_token, write_token
-from costsvc.app.record import read_reported
+from costsvc.app.record import opened_entry, read_reported
 from costsvc.core.budget import Budget, Kind, validated
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import RESOLVED, Entry
@@ -206,34 +206,17 @@ class Administration:
             marked_by_us=False,
             at=opening.started_at,
         )
-        return Entry(
-            entry_id=opening.attempt_id,
-            attempt_id=opening.attempt_id,
-            response_id=opening.response_id,
-            request_id=opening.request_id,
-            provider_request_id="",
-            tenant=opening.tenant,
-            labels=opening.labels,
-            task=opening.task,
-            conversation_id=opening.conversation_id,
-            requested_model=opening.requested_model,
-            answering_model=model.id,
-            baseline_model=opening.baseline_model,
-            tier=opening.tier,
-            inference_geo=reported.inference_geo,
-            speed=reported.speed,
-            service_tier=reported.service_tier,
+        return opened_entry(
+            opening,
+            catalog=self._catalog,
+            model=model,
+            reported=reported,
+            accounted=accounted,
             raw_usage_json=resolution.usage_json.decode(),
-            usage=reported.totals,
-            cost_nano_usd=accounted.cost_nano_usd,
-            baseline_nano_usd=accounted.baseline_nano_usd,
-            savings=accounted.savings,
-            catalog_hash=self._catalog.hash,
             state=RESOLVED,
-            started_at=opening.started_at,
+            charges=risk.charges,
             settled_at=self._clock.now(),
             total_ms=round((risk.since - opening.started_at) / timedelta(milliseconds=1)),
-            charges=risk.charges,
         )
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from costsvc.app.attempt import Attempt, Caller, Completed, complete, entry_of
-from costsvc.app.holding import Holding, Reserved
+from costsvc.app.capping import hold_capped
+from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.relay import Relay
+from costsvc.app.reserved import Reserved
 from costsvc.app.settle import Settlement
 from costsvc.app.tries import Tries
 from costsvc.core.breaker import Breakers
@@ -160,7 +162,7 @@ class Completions:
             while True:
                 try:
                     self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
-                    attempt, reserved = await self._hold(attempt)
+                    attempt, reserved = await hold_capped(self._holding, self._planner, self._new_id, attempt)
                     async with self._holding.ending(reserved):
                         return await self._try(attempt, reserved, relay)
                 except ProviderError as error:
@@ -172,18 +174,6 @@ class Completions:
         finally:
             if relay is not None:
                 relay.end()
-
-    async def _hold(self, attempt: Attempt) -> tuple[Attempt, Reserved]:
-        """Hold money for an attempt; where a soft budget is full, for one on the tier that it caps at."""
-        reserved = await self._holding.hold(attempt)
-        request, decision, cap = attempt.plan.request, attempt.plan.decision, reserved.cap_tier
-        if cap is None or decision.tier is None or decision.tier <= cap or request.model:
-            return attempt, reserved
-        await self._holding.release(reserved)
-        capped = replace(request, min_tier=min(request.min_tier, cap), max_tier=min(request.max_tier, cap))
-        plan = self._planner.plan(capped, attempt.tenant, attempt.started_at)
-        attempt = replace(attempt, response_id=self._new_id(), plan=plan)
-        return attempt, await self._holding.hold(attempt)
 
     async def _try(self, attempt: Attempt, reserved: Reserved, relay: Relay[Started] | None) -> Completed:
         """Make one attempt and book it."""

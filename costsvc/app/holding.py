@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -19,18 +18,16 @@ from costsvc.app.definitions import InForce
 from costsvc.app.ends import End, Ends
 from costsvc.app.flights import LATEST, Flight, Flights
 from costsvc.app.plan import Planner
+from costsvc.app.reserved import Reserved, opening_of, reserved_by
 from costsvc.app.seeding import Seeding
 from costsvc.core.budget import Application, Mode
 from costsvc.core.errors import BudgetUnchecked, ProviderError, StoreUnavailable
 from costsvc.core.holds import Hold, check_bounded, refusal
-from costsvc.core.opening import Opening
 from costsvc.core.policy import OnStoreFailure
 from costsvc.core.prospect import hold_for
-from costsvc.core.request import Tier
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 from costsvc.store.budgets import BudgetBook
-from costsvc.store.charges import charge_of
 from costsvc.store.hold_call import Held, Refused, Stale, Unseeded
 from costsvc.store.holds import Holds
 from costsvc.store.ledger import Ledger
@@ -45,20 +42,6 @@ KEPT_DAYS = 9  # attempts and recorded requests are remembered for 7 days, and a
 _ROUNDS = 4  # definitions that change, and balances to seed, while one hold is made
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserved:
-    """What an attempt holds. `cap_tier` is the tier that full soft budgets cap calls at, None without one.
-
-    `version` is that of the definitions that the charges follow.
-    """
-
-    opening: Opening
-    hold: Hold
-    charges: tuple[str, ...]
-    version: int
-    cap_tier: Tier | None
 
 
 class Holding:
@@ -89,8 +72,10 @@ class Holding:
         self._clock = clock
         self._cleared_at = datetime.min.replace(tzinfo=UTC)
 
-    async def hold(self, attempt: Attempt) -> Reserved:
+    async def hold(self, attempt: Attempt, until: datetime | None = None) -> Reserved:
         """Hold what an attempt may cost on every budget that applies, or on none.
+
+        `until` makes it a reservation, which ends then at the latest, whatever becomes of this process.
 
         While the store is away, calls are made without a hold; those that a hard budget applies to only where
         the policy allows it. They are booked, and held for, when the store is back.
@@ -98,20 +83,24 @@ class Holding:
         Raises:
             BudgetExceeded, BudgetUnbounded, TooManyBudgets: nothing is held, nothing was spent.
             BudgetUnchecked: a hard budget applies, and the store cannot be asked.
+            StoreUnavailable: the store cannot be asked for a reservation.
         """
         prospect = self._planner.foresee(attempt.plan, attempt.tenant)
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
         store_id, held = self._presence.store_id, None
         try:
-            version, applications, held = await self._held(attempt, hold)
+            version, applications, held = await self._held(attempt, hold, until)
         except StoreUnavailable as error:
             version, applications = self._in_force.version, self._applying(attempt)
             self._let_by(applications, error)
-        reserved = _reserved(attempt, version, applications, hold, held or Held())
+            if until is not None:
+                raise
+        reserved = reserved_by(attempt, version, applications, hold, held or Held())
         held_in = store_id if held else None
-        self._flights.begin(
-            Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
-        )
+        if until is None:
+            self._flights.begin(
+                Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
+            )
         return reserved
 
     async def load(self) -> None:
@@ -190,11 +179,13 @@ class Holding:
         await self._ledger.forget_attempts(before.date())
         await self._book.sweep_windows(before)
 
-    async def _held(self, attempt: Attempt, hold: Hold) -> tuple[int, list[Application], Held]:
+    async def _held(
+        self, attempt: Attempt, hold: Hold, until: datetime | None
+    ) -> tuple[int, list[Application], Held]:
         for _ in range(_ROUNDS):
             version, applications = self._in_force.version, self._applying(attempt)
             check_bounded(hold, applications)
-            held = await self._hold(attempt, applications, hold)
+            held = await self._hold(attempt, applications, hold, until)
             if held is not None:
                 return version, applications, held
         raise StoreUnavailable("budgets change faster than a hold can be made")
@@ -207,11 +198,19 @@ class Holding:
             raise BudgetUnchecked(hard.id) from error
         self._metrics.unheld("hard_budget" if hard else "soft_budget" if applications else "no_budget")
 
-    async def _hold(self, attempt: Attempt, applications: list[Application], hold: Hold) -> Held | None:
+    async def _hold(
+        self, attempt: Attempt, applications: list[Application], hold: Hold, until: datetime | None
+    ) -> Held | None:
         """Try once; None where something had to be put right first."""
         now, version = self._clock.now(), self._in_force.version
         answer = await self._holds.hold(
-            _opening(attempt), applications, hold, version=version, now=now, not_after=now + LATEST
+            opening_of(attempt),
+            applications,
+            hold,
+            version=version,
+            now=now,
+            not_after=now + LATEST,
+            until=until,
         )
         match answer:
             case Held():
@@ -246,34 +245,3 @@ class Holding:
                 reason=reason,
             )
         )
-
-
-def _reserved(
-    attempt: Attempt, version: int, applications: list[Application], hold: Hold, held: Held
-) -> Reserved:
-    caps = [each.budget.cap_tier for each in applications if each.budget.id in held.soft_full]
-    return Reserved(
-        opening=_opening(attempt),
-        hold=hold,
-        charges=tuple(charge_of(each) for each in applications),
-        version=version,
-        cap_tier=min((cap for cap in caps if cap is not None), default=None),
-    )
-
-
-def _opening(attempt: Attempt) -> Opening:
-    request, decision = attempt.plan.request, attempt.plan.decision
-    return Opening(
-        attempt_id=attempt.attempt_id,
-        response_id=attempt.response_id,
-        request_id=request.request_id,
-        tenant=attempt.tenant,
-        labels=request.labels,
-        task=request.task,
-        conversation_id=request.conversation_id,
-        requested_model=request.model or "auto",
-        model=decision.model.id,
-        baseline_model=decision.baseline.id,
-        tier=decision.tier.label if decision.tier else "",
-        started_at=attempt.started_at,
-    )

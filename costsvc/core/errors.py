@@ -20,6 +20,9 @@ CostsvcError
 ├── TooManyBudgets        more budgets apply to the call than one hold can take
 ├── UnknownBudget         there is no budget of this id
 ├── NotAtRisk             the attempt is not at risk, or no longer
+├── UnknownHold           the tenant has no such reservation
+├── HoldMismatch          what is recorded contradicts its reservation
+├── CallAbandoned         nobody wanted an answer whose rest was dear, so it was closed
 └── ProviderError         the provider refused, failed, or fell silent
 """
 
@@ -201,6 +204,22 @@ class NotAtRisk(CostsvcError):
     def __init__(self, attempt_id: str) -> None:
         super().__init__(f"attempt {attempt_id!r} is not at risk, or no longer")
         self.attempt_id = attempt_id
+
+
+class UnknownHold(CostsvcError):
+    """The tenant has no such reservation: there never was one, or it is released."""
+
+    def __init__(self, hold_id: str) -> None:
+        super().__init__(f"there is no reservation {hold_id!r}, or it is released")
+        self.hold_id = hold_id
+
+
+class HoldMismatch(CostsvcError):
+    """What is recorded contradicts its reservation; nothing was booked."""
+
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.problem}" for v in violations))
+        self.violations = violations
 
 
 class Failure(Enum):

@@ -76,6 +76,7 @@ def recording(message: v1.RecordRequest) -> Recording:
         conversation_id=message.conversation_id,
         requested_model=message.requested_model,
         provider_request_id=message.provider_request_id,
+        hold_id=message.hold_id,
     )
 
 

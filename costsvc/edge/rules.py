@@ -88,7 +88,9 @@ _ROLES = frozenset({v1.ROLE_UNSPECIFIED, v1.ROLE_USER, v1.ROLE_ASSISTANT})
 
 
 def _has_odd_format(message: Message) -> bool:
-    """Tell whether the message around the request names a format that is not defined."""
+    """Tell whether the message around the request names an undefined format, or has more rules of its own."""
+    if isinstance(message, v1.RouteRequest):
+        return message.HasField("reserve")
     return isinstance(message, v1.StreamCompleteRequest) and message.format not in _FORMATS
 
 

@@ -143,6 +143,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
 async def _start(server: grpc.aio.Server) -> None:
     """Take calls, as fast as ever from the first on."""
     warm_up(v1.BatchRouteRequest(), v1.BatchEstimateRequest(), v1.CompleteRequest())
+    warm_up(v1.ReleaseRequest(), v1.RouteRequest())
     warm_up(v1.StreamCompleteRequest(), v1.RecordRequest(), v1.ReportRequest())
     warm_up(v1.SetBudgetRequest(), v1.GetBudgetRequest(), v1.ResolveAtRiskRequest())
     await server.start()

@@ -18,7 +18,8 @@ from costsvc.app.estimate import Estimator
 from costsvc.app.plan import Plan, Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
-from costsvc.core.errors import CostsvcError, StreamUnread
+from costsvc.app.reserve import Reserving
+from costsvc.core.errors import CostsvcError, InvalidRequest, StreamUnread, Violation
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
 from costsvc.edge.calls import Call, Calls
@@ -45,6 +46,7 @@ class CostServicer(v1.CostServiceServicer):
         planner: Planner,
         completions: Completions,
         estimator: Estimator,
+        reserving: Reserving,
         recorder: Recorder,
         reporter: Reporter,
         clock: Clock,
@@ -53,6 +55,7 @@ class CostServicer(v1.CostServiceServicer):
         self._planner = planner
         self._completions = completions
         self._estimator = estimator
+        self._reserving = reserving
         self._recorder = recorder
         self._reporter = reporter
         self._clock = clock
@@ -92,18 +95,30 @@ class CostServicer(v1.CostServiceServicer):
         """Book."""
         return await self._calls.run("Record", request, context, self._record)
 
+    async def Release(self, request: v1.ReleaseRequest, context: Context) -> v1.ReleaseResponse:
+        """Free."""
+        return await self._calls.run("Release", request, context, self._release)
+
     async def Report(self, request: v1.ReportRequest, context: Context) -> v1.ReportResponse:
         """Add up."""
         return await self._calls.run("Report", request, context, self._report)
 
     async def _route(self, request: v1.RouteRequest, call: Call) -> v1.RouteResponse:
         plan = await self._plan(request.request, call)
+        held = None
+        if request.HasField("reserve"):
+            held = await self._reserving.reserve(plan, call.caller.tenant, request.reserve.ToTimedelta())
+            plan = held.plan
+            call.note(hold_id=held.hold_id)
         _note_plan(call, plan)
-        return _route_response(request, plan)
+        return to_proto.route_response(plan, held, include_body=request.include_body)
 
     async def _batch_route(self, request: v1.BatchRouteRequest, call: Call) -> v1.BatchRouteResponse:
         async def route(item: v1.RouteRequest) -> v1.RouteResponse:
-            return _route_response(item, await self._plan(item.request, call))
+            if item.HasField("reserve"):
+                raise InvalidRequest(Violation("reserve", "is not for batches: call Route for each"))
+            plan = await self._plan(item.request, call)
+            return to_proto.route_response(plan, None, include_body=item.include_body)
 
         response = v1.BatchRouteResponse()
         async for answer, error in _each(request.requests, route, call):
@@ -154,9 +169,16 @@ class CostServicer(v1.CostServiceServicer):
 
     async def _record(self, request: v1.RecordRequest, call: Call) -> v1.RecordResponse:
         call.note(request_id=request.request_id, model=request.model)
+        if request.hold_id:
+            call.note(hold_id=request.hold_id)
         recorded = await self._recorder.record(from_proto.recording(request), call.caller.tenant)
         call.note(cost_nano_usd=recorded.account.cost_nano_usd)
         return to_proto.record_response(recorded)
+
+    async def _release(self, request: v1.ReleaseRequest, call: Call) -> v1.ReleaseResponse:
+        call.note(hold_id=request.hold_id)
+        await self._reserving.release(request.hold_id, call.caller.tenant)
+        return v1.ReleaseResponse()
 
     async def _report(self, request: v1.ReportRequest, call: Call) -> v1.ReportResponse:
         report = await self._reporter.report(from_proto.report_query(request, call.caller.tenant))
@@ -194,13 +216,6 @@ async def _each(
         except CostsvcError as error:
             yield None, call.outcome_of(error).status()
         await asyncio.sleep(0)
-
-
-def _route_response(request: v1.RouteRequest, plan: Plan) -> v1.RouteResponse:
-    return v1.RouteResponse(
-        decision=to_proto.decision(plan.decision),
-        messages_json=plan.body(stream=False) if request.include_body else b"",
-    )
 
 
 def _note_plan(call: Call, plan: Plan) -> None:

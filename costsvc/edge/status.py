@@ -17,6 +17,7 @@ from costsvc.core.errors import (
     CostsvcError,
     DeadlineTooShort,
     Failure,
+    HoldMismatch,
     InvalidRequest,
     JournalFailed,
     NoModelFits,
@@ -30,6 +31,7 @@ from costsvc.core.errors import (
     StreamUnread,
     TooManyBudgets,
     UnknownBudget,
+    UnknownHold,
     UnknownModel,
 )
 from costsvc.edge.outcome import Outcome, cut, shorten
@@ -55,7 +57,14 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
             outcome = _PLAIN[type(error)]
         case RequestIdReused() | AlreadyRecorded() | AlreadyAnswered() | OutcomeUnknown() | StillRunning():
             outcome = about_request_ids(error)
-        case BudgetExceeded() | BudgetUnbounded() | TooManyBudgets() | UnknownBudget() | NotAtRisk():
+        case (
+            BudgetExceeded()
+            | BudgetUnbounded()
+            | TooManyBudgets()
+            | UnknownBudget()
+            | NotAtRisk()
+            | UnknownHold()
+        ):
             outcome = about_budgets(error, now)
         case UnknownModel():
             outcome = _unknown_model(error)
@@ -73,7 +82,7 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
             outcome = _no_model_fits(error)
         case ProviderError():
             outcome = _provider(error)
-        case InvalidRequest():
+        case InvalidRequest() | HoldMismatch():
             outcome = _invalid(error)
         case _:
             outcome = internal()
@@ -111,7 +120,7 @@ _PLAIN: dict[type[CostsvcError], Outcome] = {
 }
 
 
-def _invalid(error: InvalidRequest) -> Outcome:
+def _invalid(error: InvalidRequest | HoldMismatch) -> Outcome:
     shown = shorten((v.field, v.problem) for v in error.violations)
     violations = [
         details.BadRequest.FieldViolation(field=field, description=problem) for field, problem in shown
@@ -119,7 +128,11 @@ def _invalid(error: InvalidRequest) -> Outcome:
     field, problem = shown[0]
     return Outcome(
         code=grpc.StatusCode.INVALID_ARGUMENT,
-        reason=v1.ERROR_REASON_INVALID_FIELD,
+        reason=(
+            v1.ERROR_REASON_HOLD_MISMATCH
+            if isinstance(error, HoldMismatch)
+            else v1.ERROR_REASON_INVALID_FIELD
+        ),
         message=f"{field}: {problem}",
         details=(details.BadRequest(field_violations=violations),),
     )

@@ -15,13 +15,14 @@ from costsvc.core.errors import (
     NotAtRisk,
     TooManyBudgets,
     UnknownBudget,
+    UnknownHold,
 )
 from costsvc.edge.outcome import Outcome, cut, duration_of
 
 _SECOND = timedelta(seconds=1)
 
 
-BudgetError = BudgetExceeded | BudgetUnbounded | TooManyBudgets | UnknownBudget | NotAtRisk
+BudgetError = BudgetExceeded | BudgetUnbounded | TooManyBudgets | UnknownBudget | NotAtRisk | UnknownHold
 
 
 def about_budgets(error: BudgetError, now: datetime) -> Outcome:
@@ -39,6 +40,8 @@ def about_budgets(error: BudgetError, now: datetime) -> Outcome:
             return _not_found(error, v1.ERROR_REASON_UNKNOWN_BUDGET, "budget", error.budget_id)
         case NotAtRisk():
             return _not_found(error, v1.ERROR_REASON_NOT_AT_RISK, "attempt", error.attempt_id)
+        case UnknownHold():
+            return _not_found(error, v1.ERROR_REASON_UNKNOWN_HOLD, "hold", error.hold_id)
 
 
 def _exceeded(error: BudgetExceeded, now: datetime) -> Outcome:

@@ -29,7 +29,7 @@ def about_request_ids(
             return Outcome(
                 code=grpc.StatusCode.ALREADY_EXISTS,
                 reason=v1.ERROR_REASON_ALREADY_RECORDED,
-                message="this request_id is booked already",
+                message="this request_id or hold_id is booked already",
                 metadata={"entry_id": error.entry_id},
             )
         case AlreadyAnswered():

@@ -10,8 +10,10 @@ from costsvc import v1
 from costsvc.app.attempt import Completed
 from costsvc.app.complete import Started
 from costsvc.app.estimate import Estimate, ModelEstimate, Range
+from costsvc.app.plan import Plan
 from costsvc.app.record import Recorded
 from costsvc.app.report import Report, Row
+from costsvc.app.reserve import Held
 from costsvc.core.candidates import Candidate
 from costsvc.core.entry import MEASURES
 from costsvc.core.request import Tier
@@ -31,6 +33,17 @@ def decision(value: Decision) -> v1.Decision:
         expected_cost_nano_usd=value.expected_cost_nano_usd,
         expected_baseline_nano_usd=value.expected_baseline_nano_usd,
     )
+
+
+def route_response(plan: Plan, held: Held | None, *, include_body: bool) -> v1.RouteResponse:
+    """Return a decision, and the reservation where there is one."""
+    response = v1.RouteResponse(
+        decision=decision(plan.decision), messages_json=plan.body(stream=False) if include_body else b""
+    )
+    if held is not None:
+        response.hold_id = held.hold_id
+        response.hold_expire_time.FromDatetime(held.expires_at)
+    return response
 
 
 def complete_response(value: Completed) -> v1.CompleteResponse:

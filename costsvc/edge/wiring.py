@@ -21,6 +21,7 @@ from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
+from costsvc.app.reserve import Reserving
 from costsvc.app.retention import Retention
 from costsvc.app.settle import Settlement
 from costsvc.app.watch import StoreWatch
@@ -43,6 +44,7 @@ from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
+from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
 from costsvc.store.sealing import Sealing
 from costsvc.store.sealing_lease import SealingLease
@@ -99,13 +101,22 @@ def wire(
         new_id=new_id,
         max_call_s=settings.max_call_s,
     )
+    reserving = Reserving(
+        planner=planner,
+        holding=holding,
+        holds=holds,
+        reservations=Reservations(client),
+        clock=clock,
+        new_id=new_id,
+    )
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
     servicer = CostServicer(
         calls=calls,
         planner=planner,
         completions=completions,
         estimator=Estimator(planner),
-        recorder=Recorder(planner, booking, metrics, clock),
+        reserving=reserving,
+        recorder=Recorder(planner, booking, reserving, metrics, clock),
         reporter=Reporter(ledger.rollups, holds, policy.report_labels),
         clock=clock,
     )

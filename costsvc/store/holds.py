@@ -3,7 +3,8 @@
 An attempt is held, and then released, settled (by the ledger), or at risk until it is settled or resolved.
 Everything is done once per attempt id, by scripts, so it may be repeated until it is known to have arrived.
 A hold lives as long as the lease of its owner, the process that made it; afterwards any process turns it into
-a risk.
+a risk. Reservations have an owner of their own for each second in which they may expire, whose lease ends
+then: no process's death ends them early.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from costsvc.store.hold_call import Held, Refused, Stale, Unseeded, hold_call, h
 from costsvc.store.leases import Lease, lease_end_ms, milliseconds
 from costsvc.store.spent import Spent
 
-OWNER_LOST = "owner_lost"
+OWNER_LOST, RESERVATION_EXPIRED = "owner_lost", "reservation_expired"
 
 _SECOND = timedelta(seconds=1)
+_RESERVED = "reserved."  # what an owner's name begins with that is no process
 _SWEPT_AT_ONCE = 200
 _READ_BUDGET_S = 1.0
 
@@ -73,8 +75,11 @@ class Holds:
         version: int,
         now: datetime,
         not_after: datetime,
+        until: datetime | None = None,
     ) -> Held | Refused | Stale | Unseeded:
         """Hold money on every budget that applies, or on none, and record the attempt.
+
+        It is a reservation where `until`, a whole second, says when it ends.
 
         `version` is that of the definitions that `applications` came from. The server does nothing after
         `not_after`, by its own clock. A hold whose outcome is unknown is released by `renew`, unless it is
@@ -83,7 +88,9 @@ class Holds:
         Raises:
             StoreUnavailable: no answer in time, or too late; or the attempt has ended before.
         """
-        outcome = await self._ask(opening, applications, hold, version=version, now=now, not_after=not_after)
+        outcome = await self._ask(
+            opening, applications, hold, version=version, now=now, not_after=not_after, until=until
+        )
         if isinstance(outcome, str):
             raise StoreUnavailable(f"hold of {opening.attempt_id}: {outcome}")
         return outcome
@@ -118,6 +125,7 @@ class Holds:
         version: int | None,
         now: datetime,
         not_after: datetime,
+        until: datetime | None = None,
     ) -> Held | Refused | Stale | Unseeded | str:
         """Return the outcome, or the word of the script for none."""
         attempt_id = opening.attempt_id
@@ -126,9 +134,9 @@ class Holds:
             opening,
             applications,
             hold,
-            owner=self._owner,
+            owner=f"{_RESERVED}{milliseconds(until)}" if until else self._owner,
             version=version,
-            lease_ms=lease_end_ms(now),
+            lease_ms=milliseconds(until) if until else lease_end_ms(now),
             not_after=not_after,
         )
         async with translated():
@@ -266,7 +274,8 @@ class Holds:
         return RiskSums(*(int(value or 0) for value in found))
 
     async def _sweep_one(self, owner: str, day: str, attempt_id: str, now: datetime) -> bool:
-        args: list[str | bytes | int] = [attempt_id, day, 0, OWNER_LOST, milliseconds(now), "", ""]
+        reason = RESERVATION_EXPIRED if owner.startswith(_RESERVED) else OWNER_LOST
+        args: list[str | bytes | int] = [attempt_id, day, 0, reason, milliseconds(now), "", ""]
         async with translated():
             if await self._lose.run(self._client, _lose_keys(day), args):
                 return True

@@ -121,7 +121,8 @@ class AdminServiceServicer(object):
 
     def ResolveAtRisk(self, request, context):
         """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
-        It can be done once an attempt, and goes into the window in which the attempt started.
+        It can be done once an attempt, and goes into the window in which the attempt started. A bill that comes all
+        the same later has the last word: an entry with the signed difference is added.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

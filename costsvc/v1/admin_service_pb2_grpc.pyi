@@ -55,7 +55,8 @@ class AdminServiceStub:
     """
     ResolveAtRisk: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResolveAtRiskRequest, _admin_service_pb2.ResolveAtRiskResponse]
     """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
-    It can be done once an attempt, and goes into the window in which the attempt started.
+    It can be done once an attempt, and goes into the window in which the attempt started. A bill that comes all
+    the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
     """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
@@ -90,7 +91,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ResolveAtRisk: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResolveAtRiskRequest, _admin_service_pb2.ResolveAtRiskResponse]  # type: ignore[assignment]
     """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
-    It can be done once an attempt, and goes into the window in which the attempt started.
+    It can be done once an attempt, and goes into the window in which the attempt started. A bill that comes all
+    the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
     """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
@@ -158,7 +160,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ResolveAtRiskResponse, _abc.Awaitable[_admin_service_pb2.ResolveAtRiskResponse]]:
         """Books what an attempt at risk really cost, from what the provider's own console says, or that it cost nothing.
-        It can be done once an attempt, and goes into the window in which the attempt started.
+        It can be done once an attempt, and goes into the window in which the attempt started. A bill that comes all
+        the same later has the last word: an entry with the signed difference is added.
         """
 
     @_abc_1.abstractmethod

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from costsvc.v1 import types_pb2 as costsvc_dot_v1_dot_types__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ostsvc/v1/cost_service.proto\x12\ncostsvc.v1\x1a\x16\x63ostsvc/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"h\n\x0cRouteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12!\n\x0cinclude_body\x18\x02 \x01(\x08R\x0bincludeBody\"f\n\rRouteResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12#\n\rmessages_json\x18\x02 \x01(\x0cR\x0cmessagesJson\"V\n\x11\x42\x61tchRouteRequest\x12\x41\n\x08requests\x18\x01 \x03(\x0b\x32\x18.costsvc.v1.RouteRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x08requests\"L\n\x12\x42\x61tchRouteResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32\x1c.costsvc.v1.BatchRouteResultR\x07results\"\x81\x01\n\x10\x42\x61tchRouteResult\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.RouteResponseH\x00R\x08response\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"H\n\x0f\x43ompleteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\"\xa9\x03\n\x10\x43ompleteResponse\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12!\n\x0cmessage_json\x18\x02 \x01(\x0cR\x0bmessageJson\x12\x1f\n\x0bstop_reason\x18\x03 \x01(\tR\nstopReason\x12$\n\x04\x62ill\x18\x04 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12\x30\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12=\n\rcache_outcome\x18\x06 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12#\n\rattempt_count\x18\x07 \x01(\x05R\x0c\x61ttemptCount\x12.\n\x13provider_request_id\x18\x08 \x01(\tR\x11providerRequestId\x12\x1f\n\x0bresponse_id\x18\t \x01(\tR\nresponseId\x12\x14\n\x05model\x18\n \x01(\tR\x05model\x12\x1a\n\x08replayed\x18\x0b \x01(\x08R\x08replayed\"\x8a\x01\n\x15StreamCompleteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12:\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x18.costsvc.v1.StreamFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\"\xfd\x01\n\x16StreamCompleteResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.StreamStartedH\x00R\x07started\x12\x1f\n\ntext_delta\x18\x02 \x01(\tH\x00R\ttextDelta\x12\x45\n\x0fprovider_events\x18\x03 \x01(\x0b\x32\x1a.costsvc.v1.ProviderEventsH\x00R\x0eproviderEvents\x12;\n\tcompleted\x18\x04 \x01(\x0b\x32\x1b.costsvc.v1.StreamCompletedH\x00R\tcompletedB\x07\n\x05\x65vent\"\xed\x01\n\rStreamStarted\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12\x1f\n\x0bresponse_id\x18\x02 \x01(\tR\nresponseId\x12.\n\x13provider_request_id\x18\x03 \x01(\tR\x11providerRequestId\x12=\n\rcache_outcome\x18\x04 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12\x1a\n\x08replayed\x18\x05 \x01(\x08R\x08replayed\"/\n\x0eProviderEvents\x12\x1d\n\nevent_json\x18\x01 \x03(\tR\teventJson\"\xb6\x01\n\x0fStreamCompleted\x12!\n\x0cmessage_json\x18\x01 \x01(\x0cR\x0bmessageJson\x12\x1f\n\x0bstop_reason\x18\x02 \x01(\tR\nstopReason\x12$\n\x04\x62ill\x18\x03 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12#\n\rattempt_count\x18\x04 \x01(\x05R\x0c\x61ttemptCount\x12\x14\n\x05model\x18\x05 \x01(\tR\x05model\"o\n\x0f\x45stimateRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12%\n\x0e\x61ll_candidates\x18\x02 \x01(\x08R\rallCandidates\"}\n\x10\x45stimateResponse\x12\x37\n\testimates\x18\x01 \x03(\x0b\x32\x19.costsvc.v1.ModelEstimateR\testimates\x12\x30\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\"\xa7\x03\n\rModelEstimate\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12\x39\n\x0cinput_tokens\x18\x03 \x01(\x0b\x32\x16.costsvc.v1.TokenRangeR\x0binputTokens\x12;\n\routput_tokens\x18\x04 \x01(\x0b\x32\x16.costsvc.v1.TokenRangeR\x0coutputTokens\x12:\n\rstandard_cold\x18\x05 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\x0cstandardCold\x12:\n\rstandard_warm\x18\x06 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\x0cstandardWarm\x12\x34\n\nbatch_cold\x18\x07 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\tbatchCold\x12\x34\n\nbatch_warm\x18\x08 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\tbatchWarm\"T\n\nTokenRange\x12\x1a\n\x08\x65xpected\x18\x01 \x01(\x03R\x08\x65xpected\x12\x14\n\x05upper\x18\x02 \x01(\x03R\x05upper\x12\x14\n\x05worst\x18\x03 \x01(\x03R\x05worst\"\x83\x01\n\tCostRange\x12*\n\x11\x65xpected_nano_usd\x18\x01 \x01(\x03R\x0f\x65xpectedNanoUsd\x12$\n\x0eupper_nano_usd\x18\x02 \x01(\x03R\x0cupperNanoUsd\x12$\n\x0eworst_nano_usd\x18\x03 \x01(\x03R\x0cworstNanoUsd\"\\\n\x14\x42\x61tchEstimateRequest\x12\x44\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.costsvc.v1.EstimateRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x08requests\"R\n\x15\x42\x61tchEstimateResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32\x1f.costsvc.v1.BatchEstimateResultR\x07results\"\x87\x01\n\x13\x42\x61tchEstimateResult\x12:\n\x08response\x18\x01 \x01(\x0b\x32\x1c.costsvc.v1.EstimateResponseH\x00R\x08response\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"\xed\x05\n\rRecordRequest\x12\x33\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$R\trequestId\x12 \n\x05model\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x05model\x12*\n\nusage_json\x18\x03 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x02\x18\x80\x80\x04R\tusageJson\x12(\n\x0bstop_reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\nstopReason\x12\x32\n\x10refusal_category\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0frefusalCategory\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12l\n\x06labels\x18\x08 \x03(\x0b\x32%.costsvc.v1.RecordRequest.LabelsEntryB-\xbaH*\x9a\x01\'\x10\x10\"\x1cr\x1a\x32\x18^[a-z][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12\x36\n\x04task\x18\t \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x04task\x12;\n\x0f\x63onversation_id\x18\n \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\x0e\x63onversationId\x12\x31\n\x0frequested_model\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x0erequestedModel\x12\x38\n\x13provider_request_id\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x11providerRequestId\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"Q\n\x0eRecordResponse\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\tR\x07\x65ntryId\x12$\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\"\xa0\x03\n\rReportRequest\x12\x41\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12\x43\n\x0bgranularity\x18\x03 \x01(\x0e\x32\x17.costsvc.v1.GranularityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0bgranularity\x12\x38\n\x08group_by\x18\x04 \x01(\x0e\x32\x13.costsvc.v1.GroupByB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07groupBy\x12?\n\tlabel_key\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x08labelKey\x12$\n\tpage_size\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\xc8\x01\n\x0eReportResponse\x12)\n\x04rows\x18\x01 \x03(\x0b\x32\x15.costsvc.v1.ReportRowR\x04rows\x12\x30\n\x06totals\x18\x02 \x01(\x0b\x32\x18.costsvc.v1.ReportTotalsR\x06totals\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12\x31\n\x07\x61t_risk\x18\x04 \x01(\x0b\x32\x18.costsvc.v1.AtRiskTotalsR\x06\x61tRisk\"\x7f\n\x0c\x41tRiskTotals\x12#\n\rattempt_count\x18\x01 \x01(\x03R\x0c\x61ttemptCount\x12$\n\x0elower_nano_usd\x18\x02 \x01(\x03R\x0clowerNanoUsd\x12$\n\x0eupper_nano_usd\x18\x03 \x01(\x03R\x0cupperNanoUsd\"\x9b\x01\n\tReportRow\x12\x46\n\x11period_start_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12\x14\n\x05group\x18\x02 \x01(\tR\x05group\x12\x30\n\x06totals\x18\x03 \x01(\x0b\x32\x18.costsvc.v1.ReportTotalsR\x06totals\"\x86\x01\n\x0cReportTotals\x12\x1d\n\ncall_count\x18\x01 \x01(\x03R\tcallCount\x12$\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12\x31\n\x15\x61verage_cost_nano_usd\x18\x03 \x01(\x03R\x12\x61verageCostNanoUsd*h\n\x0cStreamFormat\x12\x1d\n\x19STREAM_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12STREAM_FORMAT_TEXT\x10\x01\x12!\n\x1dSTREAM_FORMAT_PROVIDER_EVENTS\x10\x02*l\n\x0bGranularity\x12\x1b\n\x17GRANULARITY_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANULARITY_HOUR\x10\x01\x12\x13\n\x0fGRANULARITY_DAY\x10\x02\x12\x15\n\x11GRANULARITY_MONTH\x10\x03*v\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_MODEL\x10\x01\x12\x11\n\rGROUP_BY_TIER\x10\x02\x12\x12\n\x0eGROUP_BY_LABEL\x10\x03\x12\x16\n\x12GROUP_BY_TECHNIQUE\x10\x04\x32\xd9\x04\n\x0b\x43ostService\x12<\n\x05Route\x12\x18.costsvc.v1.RouteRequest\x1a\x19.costsvc.v1.RouteResponse\x12K\n\nBatchRoute\x12\x1d.costsvc.v1.BatchRouteRequest\x1a\x1e.costsvc.v1.BatchRouteResponse\x12\x45\n\x08\x43omplete\x12\x1b.costsvc.v1.CompleteRequest\x1a\x1c.costsvc.v1.CompleteResponse\x12Y\n\x0eStreamComplete\x12!.costsvc.v1.StreamCompleteRequest\x1a\".costsvc.v1.StreamCompleteResponse0\x01\x12\x45\n\x08\x45stimate\x12\x1b.costsvc.v1.EstimateRequest\x1a\x1c.costsvc.v1.EstimateResponse\x12T\n\rBatchEstimate\x12 .costsvc.v1.BatchEstimateRequest\x1a!.costsvc.v1.BatchEstimateResponse\x12?\n\x06Record\x12\x19.costsvc.v1.RecordRequest\x1a\x1a.costsvc.v1.RecordResponse\x12?\n\x06Report\x12\x19.costsvc.v1.ReportRequest\x1a\x1a.costsvc.v1.ReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ostsvc/v1/cost_service.proto\x12\ncostsvc.v1\x1a\x16\x63ostsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xae\x01\n\x0cRouteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12!\n\x0cinclude_body\x18\x02 \x01(\x08R\x0bincludeBody\x12\x44\n\x07reserve\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01R\x07reserve\"\xc5\x01\n\rRouteResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12#\n\rmessages_json\x18\x02 \x01(\x0cR\x0cmessagesJson\x12\x17\n\x07hold_id\x18\x03 \x01(\tR\x06holdId\x12\x44\n\x10hold_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0eholdExpireTime\"V\n\x11\x42\x61tchRouteRequest\x12\x41\n\x08requests\x18\x01 \x03(\x0b\x32\x18.costsvc.v1.RouteRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x08requests\"L\n\x12\x42\x61tchRouteResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32\x1c.costsvc.v1.BatchRouteResultR\x07results\"\x81\x01\n\x10\x42\x61tchRouteResult\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.RouteResponseH\x00R\x08response\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"H\n\x0f\x43ompleteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\"\xa9\x03\n\x10\x43ompleteResponse\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12!\n\x0cmessage_json\x18\x02 \x01(\x0cR\x0bmessageJson\x12\x1f\n\x0bstop_reason\x18\x03 \x01(\tR\nstopReason\x12$\n\x04\x62ill\x18\x04 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12\x30\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12=\n\rcache_outcome\x18\x06 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12#\n\rattempt_count\x18\x07 \x01(\x05R\x0c\x61ttemptCount\x12.\n\x13provider_request_id\x18\x08 \x01(\tR\x11providerRequestId\x12\x1f\n\x0bresponse_id\x18\t \x01(\tR\nresponseId\x12\x14\n\x05model\x18\n \x01(\tR\x05model\x12\x1a\n\x08replayed\x18\x0b \x01(\x08R\x08replayed\"\x8a\x01\n\x15StreamCompleteRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12:\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x18.costsvc.v1.StreamFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\"\xfd\x01\n\x16StreamCompleteResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\x19.costsvc.v1.StreamStartedH\x00R\x07started\x12\x1f\n\ntext_delta\x18\x02 \x01(\tH\x00R\ttextDelta\x12\x45\n\x0fprovider_events\x18\x03 \x01(\x0b\x32\x1a.costsvc.v1.ProviderEventsH\x00R\x0eproviderEvents\x12;\n\tcompleted\x18\x04 \x01(\x0b\x32\x1b.costsvc.v1.StreamCompletedH\x00R\tcompletedB\x07\n\x05\x65vent\"\xed\x01\n\rStreamStarted\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\x12\x1f\n\x0bresponse_id\x18\x02 \x01(\tR\nresponseId\x12.\n\x13provider_request_id\x18\x03 \x01(\tR\x11providerRequestId\x12=\n\rcache_outcome\x18\x04 \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12\x1a\n\x08replayed\x18\x05 \x01(\x08R\x08replayed\"/\n\x0eProviderEvents\x12\x1d\n\nevent_json\x18\x01 \x03(\tR\teventJson\"\xb6\x01\n\x0fStreamCompleted\x12!\n\x0cmessage_json\x18\x01 \x01(\x0cR\x0bmessageJson\x12\x1f\n\x0bstop_reason\x18\x02 \x01(\tR\nstopReason\x12$\n\x04\x62ill\x18\x03 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12#\n\rattempt_count\x18\x04 \x01(\x05R\x0c\x61ttemptCount\x12\x14\n\x05model\x18\x05 \x01(\tR\x05model\"o\n\x0f\x45stimateRequest\x12\x35\n\x07request\x18\x01 \x01(\x0b\x32\x13.costsvc.v1.RequestB\x06\xbaH\x03\xc8\x01\x01R\x07request\x12%\n\x0e\x61ll_candidates\x18\x02 \x01(\x08R\rallCandidates\"}\n\x10\x45stimateResponse\x12\x37\n\testimates\x18\x01 \x03(\x0b\x32\x19.costsvc.v1.ModelEstimateR\testimates\x12\x30\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x14.costsvc.v1.DecisionR\x08\x64\x65\x63ision\"\xa7\x03\n\rModelEstimate\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12\x39\n\x0cinput_tokens\x18\x03 \x01(\x0b\x32\x16.costsvc.v1.TokenRangeR\x0binputTokens\x12;\n\routput_tokens\x18\x04 \x01(\x0b\x32\x16.costsvc.v1.TokenRangeR\x0coutputTokens\x12:\n\rstandard_cold\x18\x05 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\x0cstandardCold\x12:\n\rstandard_warm\x18\x06 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\x0cstandardWarm\x12\x34\n\nbatch_cold\x18\x07 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\tbatchCold\x12\x34\n\nbatch_warm\x18\x08 \x01(\x0b\x32\x15.costsvc.v1.CostRangeR\tbatchWarm\"T\n\nTokenRange\x12\x1a\n\x08\x65xpected\x18\x01 \x01(\x03R\x08\x65xpected\x12\x14\n\x05upper\x18\x02 \x01(\x03R\x05upper\x12\x14\n\x05worst\x18\x03 \x01(\x03R\x05worst\"\x83\x01\n\tCostRange\x12*\n\x11\x65xpected_nano_usd\x18\x01 \x01(\x03R\x0f\x65xpectedNanoUsd\x12$\n\x0eupper_nano_usd\x18\x02 \x01(\x03R\x0cupperNanoUsd\x12$\n\x0eworst_nano_usd\x18\x03 \x01(\x03R\x0cworstNanoUsd\"\\\n\x14\x42\x61tchEstimateRequest\x12\x44\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.costsvc.v1.EstimateRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x08requests\"R\n\x15\x42\x61tchEstimateResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32\x1f.costsvc.v1.BatchEstimateResultR\x07results\"\x87\x01\n\x13\x42\x61tchEstimateResult\x12:\n\x08response\x18\x01 \x01(\x0b\x32\x1c.costsvc.v1.EstimateResponseH\x00R\x08response\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"\xf8\x06\n\rRecordRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\trequestId\x12 \n\x05model\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x05model\x12*\n\nusage_json\x18\x03 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x02\x18\x80\x80\x04R\tusageJson\x12(\n\x0bstop_reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\nstopReason\x12\x32\n\x10refusal_category\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0frefusalCategory\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12l\n\x06labels\x18\x08 \x03(\x0b\x32%.costsvc.v1.RecordRequest.LabelsEntryB-\xbaH*\x9a\x01\'\x10\x10\"\x1cr\x1a\x32\x18^[a-z][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12\x36\n\x04task\x18\t \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x04task\x12;\n\x0f\x63onversation_id\x18\n \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\x0e\x63onversationId\x12\x31\n\x0frequested_model\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x0erequestedModel\x12\x38\n\x13provider_request_id\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x11providerRequestId\x12+\n\x07hold_id\x18\r \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\x06holdId\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01:^\xbaH[\x1aY\n\rrecord.one_id\x12\x1bgive request_id, or hold_id\x1a+this.request_id != \'\' || this.hold_id != \'\'\"Q\n\x0eRecordResponse\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\tR\x07\x65ntryId\x12$\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\"?\n\x0eReleaseRequest\x12-\n\x07hold_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$R\x06holdId\"\x11\n\x0fReleaseResponse\"\xa0\x03\n\rReportRequest\x12\x41\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12\x43\n\x0bgranularity\x18\x03 \x01(\x0e\x32\x17.costsvc.v1.GranularityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0bgranularity\x12\x38\n\x08group_by\x18\x04 \x01(\x0e\x32\x13.costsvc.v1.GroupByB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07groupBy\x12?\n\tlabel_key\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x08labelKey\x12$\n\tpage_size\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\xc8\x01\n\x0eReportResponse\x12)\n\x04rows\x18\x01 \x03(\x0b\x32\x15.costsvc.v1.ReportRowR\x04rows\x12\x30\n\x06totals\x18\x02 \x01(\x0b\x32\x18.costsvc.v1.ReportTotalsR\x06totals\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12\x31\n\x07\x61t_risk\x18\x04 \x01(\x0b\x32\x18.costsvc.v1.AtRiskTotalsR\x06\x61tRisk\"\x7f\n\x0c\x41tRiskTotals\x12#\n\rattempt_count\x18\x01 \x01(\x03R\x0c\x61ttemptCount\x12$\n\x0elower_nano_usd\x18\x02 \x01(\x03R\x0clowerNanoUsd\x12$\n\x0eupper_nano_usd\x18\x03 \x01(\x03R\x0cupperNanoUsd\"\x9b\x01\n\tReportRow\x12\x46\n\x11period_start_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12\x14\n\x05group\x18\x02 \x01(\tR\x05group\x12\x30\n\x06totals\x18\x03 \x01(\x0b\x32\x18.costsvc.v1.ReportTotalsR\x06totals\"\x86\x01\n\x0cReportTotals\x12\x1d\n\ncall_count\x18\x01 \x01(\x03R\tcallCount\x12$\n\x04\x62ill\x18\x02 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12\x31\n\x15\x61verage_cost_nano_usd\x18\x03 \x01(\x03R\x12\x61verageCostNanoUsd*h\n\x0cStreamFormat\x12\x1d\n\x19STREAM_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12STREAM_FORMAT_TEXT\x10\x01\x12!\n\x1dSTREAM_FORMAT_PROVIDER_EVENTS\x10\x02*l\n\x0bGranularity\x12\x1b\n\x17GRANULARITY_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANULARITY_HOUR\x10\x01\x12\x13\n\x0fGRANULARITY_DAY\x10\x02\x12\x15\n\x11GRANULARITY_MONTH\x10\x03*v\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_MODEL\x10\x01\x12\x11\n\rGROUP_BY_TIER\x10\x02\x12\x12\n\x0eGROUP_BY_LABEL\x10\x03\x12\x16\n\x12GROUP_BY_TECHNIQUE\x10\x04\x32\x9d\x05\n\x0b\x43ostService\x12<\n\x05Route\x12\x18.costsvc.v1.RouteRequest\x1a\x19.costsvc.v1.RouteResponse\x12K\n\nBatchRoute\x12\x1d.costsvc.v1.BatchRouteRequest\x1a\x1e.costsvc.v1.BatchRouteResponse\x12\x45\n\x08\x43omplete\x12\x1b.costsvc.v1.CompleteRequest\x1a\x1c.costsvc.v1.CompleteResponse\x12Y\n\x0eStreamComplete\x12!.costsvc.v1.StreamCompleteRequest\x1a\".costsvc.v1.StreamCompleteResponse0\x01\x12\x45\n\x08\x45stimate\x12\x1b.costsvc.v1.EstimateRequest\x1a\x1c.costsvc.v1.EstimateResponse\x12T\n\rBatchEstimate\x12 .costsvc.v1.BatchEstimateRequest\x1a!.costsvc.v1.BatchEstimateResponse\x12?\n\x06Record\x12\x19.costsvc.v1.RecordRequest\x1a\x1a.costsvc.v1.RecordResponse\x12\x42\n\x07Release\x12\x1a.costsvc.v1.ReleaseRequest\x1a\x1b.costsvc.v1.ReleaseResponse\x12?\n\x06Report\x12\x19.costsvc.v1.ReportRequest\x1a\x1a.costsvc.v1.ReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROUTEREQUEST'].fields_by_name['request']._loaded_options = None
   _globals['_ROUTEREQUEST'].fields_by_name['request']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_ROUTEREQUEST'].fields_by_name['reserve']._loaded_options = None
+  _globals['_ROUTEREQUEST'].fields_by_name['reserve']._serialized_options = b'\272H\014\252\001\t\"\003\010\220\0342\002\010\001'
   _globals['_BATCHROUTEREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_BATCHROUTEREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\002'
   _globals['_COMPLETEREQUEST'].fields_by_name['request']._loaded_options = None
@@ -51,7 +54,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_RECORDREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RECORDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RECORDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\021r\017\020\001\030\200\0012\010^[!-~]+$'
+  _globals['_RECORDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\017r\r\030\200\0012\010^[!-~]*$'
   _globals['_RECORDREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_RECORDREQUEST'].fields_by_name['model']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_RECORDREQUEST'].fields_by_name['usage_json']._loaded_options = None
@@ -70,6 +73,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDREQUEST'].fields_by_name['requested_model']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_RECORDREQUEST'].fields_by_name['provider_request_id']._loaded_options = None
   _globals['_RECORDREQUEST'].fields_by_name['provider_request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_RECORDREQUEST'].fields_by_name['hold_id']._loaded_options = None
+  _globals['_RECORDREQUEST'].fields_by_name['hold_id']._serialized_options = b'\272H\017r\r\030\200\0012\010^[!-~]*$'
+  _globals['_RECORDREQUEST']._loaded_options = None
+  _globals['_RECORDREQUEST']._serialized_options = b'\272H[\032Y\n\rrecord.one_id\022\033give request_id, or hold_id\032+this.request_id != \'\' || this.hold_id != \'\''
+  _globals['_RELEASEREQUEST'].fields_by_name['hold_id']._loaded_options = None
+  _globals['_RELEASEREQUEST'].fields_by_name['hold_id']._serialized_options = b'\272H\021r\017\020\001\030\200\0012\010^[!-~]+$'
   _globals['_REPORTREQUEST'].fields_by_name['start_time']._loaded_options = None
   _globals['_REPORTREQUEST'].fields_by_name['start_time']._serialized_options = b'\272H\003\310\001\001'
   _globals['_REPORTREQUEST'].fields_by_name['end_time']._loaded_options = None
@@ -84,68 +93,72 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_REPORTREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_REPORTREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
-  _globals['_STREAMFORMAT']._serialized_start=5091
-  _globals['_STREAMFORMAT']._serialized_end=5195
-  _globals['_GRANULARITY']._serialized_start=5197
-  _globals['_GRANULARITY']._serialized_end=5305
-  _globals['_GROUPBY']._serialized_start=5307
-  _globals['_GROUPBY']._serialized_end=5425
-  _globals['_ROUTEREQUEST']._serialized_start=127
-  _globals['_ROUTEREQUEST']._serialized_end=231
-  _globals['_ROUTERESPONSE']._serialized_start=233
-  _globals['_ROUTERESPONSE']._serialized_end=335
-  _globals['_BATCHROUTEREQUEST']._serialized_start=337
-  _globals['_BATCHROUTEREQUEST']._serialized_end=423
-  _globals['_BATCHROUTERESPONSE']._serialized_start=425
-  _globals['_BATCHROUTERESPONSE']._serialized_end=501
-  _globals['_BATCHROUTERESULT']._serialized_start=504
-  _globals['_BATCHROUTERESULT']._serialized_end=633
-  _globals['_COMPLETEREQUEST']._serialized_start=635
-  _globals['_COMPLETEREQUEST']._serialized_end=707
-  _globals['_COMPLETERESPONSE']._serialized_start=710
-  _globals['_COMPLETERESPONSE']._serialized_end=1135
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=1138
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1276
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1279
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1532
-  _globals['_STREAMSTARTED']._serialized_start=1535
-  _globals['_STREAMSTARTED']._serialized_end=1772
-  _globals['_PROVIDEREVENTS']._serialized_start=1774
-  _globals['_PROVIDEREVENTS']._serialized_end=1821
-  _globals['_STREAMCOMPLETED']._serialized_start=1824
-  _globals['_STREAMCOMPLETED']._serialized_end=2006
-  _globals['_ESTIMATEREQUEST']._serialized_start=2008
-  _globals['_ESTIMATEREQUEST']._serialized_end=2119
-  _globals['_ESTIMATERESPONSE']._serialized_start=2121
-  _globals['_ESTIMATERESPONSE']._serialized_end=2246
-  _globals['_MODELESTIMATE']._serialized_start=2249
-  _globals['_MODELESTIMATE']._serialized_end=2672
-  _globals['_TOKENRANGE']._serialized_start=2674
-  _globals['_TOKENRANGE']._serialized_end=2758
-  _globals['_COSTRANGE']._serialized_start=2761
-  _globals['_COSTRANGE']._serialized_end=2892
-  _globals['_BATCHESTIMATEREQUEST']._serialized_start=2894
-  _globals['_BATCHESTIMATEREQUEST']._serialized_end=2986
-  _globals['_BATCHESTIMATERESPONSE']._serialized_start=2988
-  _globals['_BATCHESTIMATERESPONSE']._serialized_end=3070
-  _globals['_BATCHESTIMATERESULT']._serialized_start=3073
-  _globals['_BATCHESTIMATERESULT']._serialized_end=3208
-  _globals['_RECORDREQUEST']._serialized_start=3211
-  _globals['_RECORDREQUEST']._serialized_end=3960
-  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_start=3903
-  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_end=3960
-  _globals['_RECORDRESPONSE']._serialized_start=3962
-  _globals['_RECORDRESPONSE']._serialized_end=4043
-  _globals['_REPORTREQUEST']._serialized_start=4046
-  _globals['_REPORTREQUEST']._serialized_end=4462
-  _globals['_REPORTRESPONSE']._serialized_start=4465
-  _globals['_REPORTRESPONSE']._serialized_end=4665
-  _globals['_ATRISKTOTALS']._serialized_start=4667
-  _globals['_ATRISKTOTALS']._serialized_end=4794
-  _globals['_REPORTROW']._serialized_start=4797
-  _globals['_REPORTROW']._serialized_end=4952
-  _globals['_REPORTTOTALS']._serialized_start=4955
-  _globals['_REPORTTOTALS']._serialized_end=5089
-  _globals['_COSTSERVICE']._serialized_start=5428
-  _globals['_COSTSERVICE']._serialized_end=6029
+  _globals['_STREAMFORMAT']._serialized_start=5513
+  _globals['_STREAMFORMAT']._serialized_end=5617
+  _globals['_GRANULARITY']._serialized_start=5619
+  _globals['_GRANULARITY']._serialized_end=5727
+  _globals['_GROUPBY']._serialized_start=5729
+  _globals['_GROUPBY']._serialized_end=5847
+  _globals['_ROUTEREQUEST']._serialized_start=160
+  _globals['_ROUTEREQUEST']._serialized_end=334
+  _globals['_ROUTERESPONSE']._serialized_start=337
+  _globals['_ROUTERESPONSE']._serialized_end=534
+  _globals['_BATCHROUTEREQUEST']._serialized_start=536
+  _globals['_BATCHROUTEREQUEST']._serialized_end=622
+  _globals['_BATCHROUTERESPONSE']._serialized_start=624
+  _globals['_BATCHROUTERESPONSE']._serialized_end=700
+  _globals['_BATCHROUTERESULT']._serialized_start=703
+  _globals['_BATCHROUTERESULT']._serialized_end=832
+  _globals['_COMPLETEREQUEST']._serialized_start=834
+  _globals['_COMPLETEREQUEST']._serialized_end=906
+  _globals['_COMPLETERESPONSE']._serialized_start=909
+  _globals['_COMPLETERESPONSE']._serialized_end=1334
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=1337
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1475
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1478
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1731
+  _globals['_STREAMSTARTED']._serialized_start=1734
+  _globals['_STREAMSTARTED']._serialized_end=1971
+  _globals['_PROVIDEREVENTS']._serialized_start=1973
+  _globals['_PROVIDEREVENTS']._serialized_end=2020
+  _globals['_STREAMCOMPLETED']._serialized_start=2023
+  _globals['_STREAMCOMPLETED']._serialized_end=2205
+  _globals['_ESTIMATEREQUEST']._serialized_start=2207
+  _globals['_ESTIMATEREQUEST']._serialized_end=2318
+  _globals['_ESTIMATERESPONSE']._serialized_start=2320
+  _globals['_ESTIMATERESPONSE']._serialized_end=2445
+  _globals['_MODELESTIMATE']._serialized_start=2448
+  _globals['_MODELESTIMATE']._serialized_end=2871
+  _globals['_TOKENRANGE']._serialized_start=2873
+  _globals['_TOKENRANGE']._serialized_end=2957
+  _globals['_COSTRANGE']._serialized_start=2960
+  _globals['_COSTRANGE']._serialized_end=3091
+  _globals['_BATCHESTIMATEREQUEST']._serialized_start=3093
+  _globals['_BATCHESTIMATEREQUEST']._serialized_end=3185
+  _globals['_BATCHESTIMATERESPONSE']._serialized_start=3187
+  _globals['_BATCHESTIMATERESPONSE']._serialized_end=3269
+  _globals['_BATCHESTIMATERESULT']._serialized_start=3272
+  _globals['_BATCHESTIMATERESULT']._serialized_end=3407
+  _globals['_RECORDREQUEST']._serialized_start=3410
+  _globals['_RECORDREQUEST']._serialized_end=4298
+  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_start=4145
+  _globals['_RECORDREQUEST_LABELSENTRY']._serialized_end=4202
+  _globals['_RECORDRESPONSE']._serialized_start=4300
+  _globals['_RECORDRESPONSE']._serialized_end=4381
+  _globals['_RELEASEREQUEST']._serialized_start=4383
+  _globals['_RELEASEREQUEST']._serialized_end=4446
+  _globals['_RELEASERESPONSE']._serialized_start=4448
+  _globals['_RELEASERESPONSE']._serialized_end=4465
+  _globals['_REPORTREQUEST']._serialized_start=4468
+  _globals['_REPORTREQUEST']._serialized_end=4884
+  _globals['_REPORTRESPONSE']._serialized_start=4887
+  _globals['_REPORTRESPONSE']._serialized_end=5087
+  _globals['_ATRISKTOTALS']._serialized_start=5089
+  _globals['_ATRISKTOTALS']._serialized_end=5216
+  _globals['_REPORTROW']._serialized_start=5219
+  _globals['_REPORTROW']._serialized_end=5374
+  _globals['_REPORTTOTALS']._serialized_start=5377
+  _globals['_REPORTTOTALS']._serialized_end=5511
+  _globals['_COSTSERVICE']._serialized_start=5850
+  _globals['_COSTSERVICE']._serialized_end=6519
 # @@protoc_insertion_point(module_scope)

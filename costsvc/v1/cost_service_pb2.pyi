@@ -1,4 +1,5 @@
 from costsvc.v1 import types_pb2 as _types_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
@@ -43,20 +44,26 @@ GROUP_BY_LABEL: GroupBy
 GROUP_BY_TECHNIQUE: GroupBy
 
 class RouteRequest(_message.Message):
-    __slots__ = ("request", "include_body")
+    __slots__ = ("request", "include_body", "reserve")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_BODY_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_FIELD_NUMBER: _ClassVar[int]
     request: _types_pb2.Request
     include_body: bool
-    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., include_body: bool = ...) -> None: ...
+    reserve: _duration_pb2.Duration
+    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., include_body: bool = ..., reserve: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
-    __slots__ = ("decision", "messages_json")
+    __slots__ = ("decision", "messages_json", "hold_id", "hold_expire_time")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_JSON_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLD_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     decision: _types_pb2.Decision
     messages_json: bytes
-    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., messages_json: _Optional[bytes] = ...) -> None: ...
+    hold_id: str
+    hold_expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., messages_json: _Optional[bytes] = ..., hold_id: _Optional[str] = ..., hold_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class BatchRouteRequest(_message.Message):
     __slots__ = ("requests",)
@@ -241,7 +248,7 @@ class BatchEstimateResult(_message.Message):
     def __init__(self, response: _Optional[_Union[EstimateResponse, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class RecordRequest(_message.Message):
-    __slots__ = ("request_id", "model", "usage_json", "stop_reason", "refusal_category", "start_time", "end_time", "labels", "task", "conversation_id", "requested_model", "provider_request_id")
+    __slots__ = ("request_id", "model", "usage_json", "stop_reason", "refusal_category", "start_time", "end_time", "labels", "task", "conversation_id", "requested_model", "provider_request_id", "hold_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +268,7 @@ class RecordRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model: str
     usage_json: bytes
@@ -273,7 +281,8 @@ class RecordRequest(_message.Message):
     conversation_id: str
     requested_model: str
     provider_request_id: str
-    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., usage_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., refusal_category: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., requested_model: _Optional[str] = ..., provider_request_id: _Optional[str] = ...) -> None: ...
+    hold_id: str
+    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., usage_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., refusal_category: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., requested_model: _Optional[str] = ..., provider_request_id: _Optional[str] = ..., hold_id: _Optional[str] = ...) -> None: ...
 
 class RecordResponse(_message.Message):
     __slots__ = ("entry_id", "bill")
@@ -282,6 +291,16 @@ class RecordResponse(_message.Message):
     entry_id: str
     bill: _types_pb2.Bill
     def __init__(self, entry_id: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("hold_id",)
+    HOLD_ID_FIELD_NUMBER: _ClassVar[int]
+    hold_id: str
+    def __init__(self, hold_id: _Optional[str] = ...) -> None: ...
+
+class ReleaseResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ReportRequest(_message.Message):
     __slots__ = ("start_time", "end_time", "granularity", "group_by", "label_key", "page_size", "page_token")

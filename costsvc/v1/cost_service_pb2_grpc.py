@@ -70,6 +70,11 @@ class CostServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_cost__service__pb2.RecordRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_cost__service__pb2.RecordResponse.FromString,
                 _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/costsvc.v1.CostService/Release',
+                request_serializer=costsvc_dot_v1_dot_cost__service__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_cost__service__pb2.ReleaseResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/costsvc.v1.CostService/Report',
                 request_serializer=costsvc_dot_v1_dot_cost__service__pb2.ReportRequest.SerializeToString,
@@ -83,7 +88,8 @@ class CostServiceServicer(object):
 
     def Route(self, request, context):
         """Decides which model should answer a request, with reasons and expected cost. It calls no provider, spends
-        nothing and stores nothing; a caller that then calls the provider itself books the call with Record.
+        nothing and, without `reserve`, stores nothing; a caller that then calls the provider itself books the call
+        with Record. With `reserve` it holds the money on every budget that applies, or refuses as Complete does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +135,16 @@ class CostServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Record(self, request, context):
-        """Books a call that the caller made itself after Route, once per request_id. It does not call the provider.
+        """Books a call that the caller made itself after Route: once per hold_id, or once per request_id, which is
+        remembered for 7 to 8 days. It does not call the provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Frees the money of a reservation whose call was not made, or was not charged; also after it has expired. A
+        repetition gets NOT_FOUND (UNKNOWN_HOLD), which is as good. It does not cancel a call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +194,11 @@ def add_CostServiceServicer_to_server(servicer, server):
                     servicer.Record,
                     request_deserializer=costsvc_dot_v1_dot_cost__service__pb2.RecordRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_cost__service__pb2.RecordResponse.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=costsvc_dot_v1_dot_cost__service__pb2.ReleaseRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_cost__service__pb2.ReleaseResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -376,6 +396,33 @@ class CostService(object):
             '/costsvc.v1.CostService/Record',
             costsvc_dot_v1_dot_cost__service__pb2.RecordRequest.SerializeToString,
             costsvc_dot_v1_dot_cost__service__pb2.RecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.CostService/Release',
+            costsvc_dot_v1_dot_cost__service__pb2.ReleaseRequest.SerializeToString,
+            costsvc_dot_v1_dot_cost__service__pb2.ReleaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,8 @@ class CostServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CostServiceAsyncStub: ...
     Route: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.RouteRequest, _cost_service_pb2.RouteResponse]
     """Decides which model should answer a request, with reasons and expected cost. It calls no provider, spends
-    nothing and stores nothing; a caller that then calls the provider itself books the call with Record.
+    nothing and, without `reserve`, stores nothing; a caller that then calls the provider itself books the call
+    with Record. With `reserve` it holds the money on every budget that applies, or refuses as Complete does.
     """
     BatchRoute: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.BatchRouteRequest, _cost_service_pb2.BatchRouteResponse]
     """Decides for many requests at once. Results come in the order of the requests, each with its own status;
@@ -55,7 +56,13 @@ class CostServiceStub:
     BatchEstimate: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.BatchEstimateRequest, _cost_service_pb2.BatchEstimateResponse]
     """Estimates many requests at once. Results come in the order of the requests, each with its own status."""
     Record: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.RecordRequest, _cost_service_pb2.RecordResponse]
-    """Books a call that the caller made itself after Route, once per request_id. It does not call the provider."""
+    """Books a call that the caller made itself after Route: once per hold_id, or once per request_id, which is
+    remembered for 7 to 8 days. It does not call the provider.
+    """
+    Release: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.ReleaseRequest, _cost_service_pb2.ReleaseResponse]
+    """Frees the money of a reservation whose call was not made, or was not charged; also after it has expired. A
+    repetition gets NOT_FOUND (UNKNOWN_HOLD), which is as good. It does not cancel a call.
+    """
     Report: _grpc.UnaryUnaryMultiCallable[_cost_service_pb2.ReportRequest, _cost_service_pb2.ReportResponse]
     """Adds up the tenant's ledger: spend, savings and tokens by hour, day or month (UTC)."""
 
@@ -66,7 +73,8 @@ class CostServiceAsyncStub(CostServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Route: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.RouteRequest, _cost_service_pb2.RouteResponse]  # type: ignore[assignment]
     """Decides which model should answer a request, with reasons and expected cost. It calls no provider, spends
-    nothing and stores nothing; a caller that then calls the provider itself books the call with Record.
+    nothing and, without `reserve`, stores nothing; a caller that then calls the provider itself books the call
+    with Record. With `reserve` it holds the money on every budget that applies, or refuses as Complete does.
     """
     BatchRoute: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.BatchRouteRequest, _cost_service_pb2.BatchRouteResponse]  # type: ignore[assignment]
     """Decides for many requests at once. Results come in the order of the requests, each with its own status;
@@ -86,7 +94,13 @@ class CostServiceAsyncStub(CostServiceStub):
     BatchEstimate: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.BatchEstimateRequest, _cost_service_pb2.BatchEstimateResponse]  # type: ignore[assignment]
     """Estimates many requests at once. Results come in the order of the requests, each with its own status."""
     Record: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.RecordRequest, _cost_service_pb2.RecordResponse]  # type: ignore[assignment]
-    """Books a call that the caller made itself after Route, once per request_id. It does not call the provider."""
+    """Books a call that the caller made itself after Route: once per hold_id, or once per request_id, which is
+    remembered for 7 to 8 days. It does not call the provider.
+    """
+    Release: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.ReleaseRequest, _cost_service_pb2.ReleaseResponse]  # type: ignore[assignment]
+    """Frees the money of a reservation whose call was not made, or was not charged; also after it has expired. A
+    repetition gets NOT_FOUND (UNKNOWN_HOLD), which is as good. It does not cancel a call.
+    """
     Report: _aio.UnaryUnaryMultiCallable[_cost_service_pb2.ReportRequest, _cost_service_pb2.ReportResponse]  # type: ignore[assignment]
     """Adds up the tenant's ledger: spend, savings and tokens by hour, day or month (UTC)."""
 
@@ -100,7 +114,8 @@ class CostServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cost_service_pb2.RouteResponse, _abc.Awaitable[_cost_service_pb2.RouteResponse]]:
         """Decides which model should answer a request, with reasons and expected cost. It calls no provider, spends
-        nothing and stores nothing; a caller that then calls the provider itself books the call with Record.
+        nothing and, without `reserve`, stores nothing; a caller that then calls the provider itself books the call
+        with Record. With `reserve` it holds the money on every budget that applies, or refuses as Complete does.
         """
 
     @_abc_1.abstractmethod
@@ -156,7 +171,19 @@ class CostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cost_service_pb2.RecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cost_service_pb2.RecordResponse, _abc.Awaitable[_cost_service_pb2.RecordResponse]]:
-        """Books a call that the caller made itself after Route, once per request_id. It does not call the provider."""
+        """Books a call that the caller made itself after Route: once per hold_id, or once per request_id, which is
+        remembered for 7 to 8 days. It does not call the provider.
+        """
+
+    @_abc_1.abstractmethod
+    def Release(
+        self,
+        request: _cost_service_pb2.ReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cost_service_pb2.ReleaseResponse, _abc.Awaitable[_cost_service_pb2.ReleaseResponse]]:
+        """Frees the money of a reservation whose call was not made, or was not charged; also after it has expired. A
+        repetition gets NOT_FOUND (UNKNOWN_HOLD), which is as good. It does not cancel a call.
+        """
 
     @_abc_1.abstractmethod
     def Report(
