@@ -54,6 +54,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The provider has begun to answer, or (`is_replay`) an answer that is known begins to be said again."""
+
+    attempt: Attempt
+    provider_request_id: str
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """A complete answer with its bill; `is_replay` where another call with the same request id paid it."""
 

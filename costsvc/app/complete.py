@@ -1,24 +1,27 @@
 """Answering a request: plan, call the provider, book the cost, answer.
 
 What runs at the provider has a task of its own: when the caller goes away, the rest of the answer is read
-within the caller's deadline all the same, because its end has the bill.
+within the caller's deadline all the same, because its end has the bill, unless it is a stream whose rest is
+dear. A unary call is generated and billed to its end whether or not anybody waits, so its end is always
+waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from costsvc.app.attempt import Attempt, Caller, Completed, complete, entry_of
+from costsvc.app.attempt import Attempt, Caller, Completed, Started, complete, entry_of
+from costsvc.app.audience import Audience
 from costsvc.app.capping import hold_capped
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
+from costsvc.app.reading import Reading
 from costsvc.app.relay import Relay
 from costsvc.app.reserved import Reserved
 from costsvc.app.settle import Settlement
@@ -26,11 +29,10 @@ from costsvc.app.tries import Tries
 from costsvc.core.breaker import Breakers
 from costsvc.core.errors import DeadlineTooShort, ProviderError
 from costsvc.core.json_text import to_json
-from costsvc.core.message_stream import MessageAssembler
 from costsvc.core.replay import replay
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
-from costsvc.ports import Clock, ProviderStream, Upstream, UpstreamAnswer
+from costsvc.ports import Clock, Upstream, UpstreamAnswer
 from costsvc.store.presence import one_call
 
 LONGEST_UNARY_MAX_TOKENS = 21_333
@@ -40,15 +42,6 @@ STALL_SHARE = 0.5
 """How much of its time a caller may leave its stream unread: the other half is for reading on to the bill."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """The provider has begun to answer, or (`is_replay`) an answer that is known begins to be said again."""
-
-    attempt: Attempt
-    provider_request_id: str
-    is_replay: bool = False
 
 
 class Completions:
@@ -112,7 +105,9 @@ class Completions:
         with one_call():
             if attempt.plan.request.request_id:
                 return await self._once.answer(attempt, self._answer)
-            return await self._in_flight.run(self._answer(attempt))
+            audience = Audience()
+            with audience.member():
+                return await self._in_flight.run(self._answer(attempt, audience))
 
     async def stream(
         self, attempt: Attempt, *, provider_events: bool
@@ -122,40 +117,43 @@ class Completions:
         Raises what `answer` raises, and StreamUnread.
         """
         relay = Relay[Started](provider_events=provider_events, stall_s=attempt.timeout_s * STALL_SHARE)
-        with one_call():
-            pump = self._start(attempt, relay)
-        try:
-            started = await relay.opened()
-            if started is not None:
-                yield started
-            async for pieces in relay.batches():
-                yield pieces
-            completed = await asyncio.shield(pump)
-            if started is None:
-                for piece in _said_again(completed, provider_events=provider_events):
-                    yield piece
-            yield completed
-        finally:
-            relay.abandon()
-            if attempt.plan.request.request_id:
-                pump.cancel()  # only its waiting: what runs has a task of its own
+        audience = Audience()
+        with audience.member():
+            with one_call():
+                pump = self._start(attempt, audience, relay)
+            try:
+                started = await relay.opened()
+                if started is not None:
+                    yield started
+                async for pieces in relay.batches():
+                    yield pieces
+                completed = await asyncio.shield(pump)
+                if started is None:
+                    for piece in _said_again(completed, provider_events=provider_events):
+                        yield piece
+                yield completed
+            finally:
+                relay.abandon()
+                if attempt.plan.request.request_id:
+                    pump.cancel()  # only its waiting: what runs has a task of its own
 
-    def _start(self, attempt: Attempt, relay: Relay[Started]) -> asyncio.Task[Completed]:
+    def _start(self, attempt: Attempt, audience: Audience, relay: Relay[Started]) -> asyncio.Task[Completed]:
         """Let the answer come through the relay, or, where it is another call's, as a whole."""
-        answer = partial(self._answer, relay=relay)
         if not attempt.plan.request.request_id:
-            return self._in_flight.start(answer(attempt))
+            return self._in_flight.start(self._answer(attempt, audience, relay))
 
         def ended(pump: asyncio.Task[Completed]) -> None:
             relay.end()
             if not pump.cancelled():
                 pump.exception()  # also seen where the stream has been given up
 
-        pump = asyncio.ensure_future(self._once.answer(attempt, answer))
+        pump = asyncio.ensure_future(self._once.answer(attempt, partial(self._answer, relay=relay)))
         pump.add_done_callback(ended)
         return pump
 
-    async def _answer(self, first: Attempt, relay: Relay[Started] | None = None) -> Completed:
+    async def _answer(
+        self, first: Attempt, audience: Audience, relay: Relay[Started] | None = None
+    ) -> Completed:
         """Make attempts until one is answered, or until no further one would help."""
         attempt, tries = first, Tries(first, self._planner, self._clock)
         try:
@@ -164,18 +162,21 @@ class Completions:
                     self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
                     attempt, reserved = await hold_capped(self._holding, self._planner, self._new_id, attempt)
                     async with self._holding.ending(reserved):
-                        return await self._try(attempt, reserved, relay)
+                        return await self._try(attempt, reserved, audience, relay)
                 except ProviderError as error:
                     self._note_failure(attempt, error)
-                    following = None if relay and relay.is_open else await tries.after(attempt, error)
-                    if following is None:
+                    is_final = audience.is_gone or (relay is not None and relay.is_open)
+                    following = None if is_final else await tries.after(attempt, error)
+                    if following is None or audience.is_gone:
                         raise
                     attempt = following
         finally:
             if relay is not None:
                 relay.end()
 
-    async def _try(self, attempt: Attempt, reserved: Reserved, relay: Relay[Started] | None) -> Completed:
+    async def _try(
+        self, attempt: Attempt, reserved: Reserved, audience: Audience, relay: Relay[Started] | None
+    ) -> Completed:
         """Make one attempt and book it."""
         if relay is None and attempt.plan.needs.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
             answer = await self._upstream.send(attempt.upstream_request(stream=False))
@@ -184,7 +185,15 @@ class Completions:
             stream = await self._upstream.open_stream(attempt.upstream_request(stream=True))
             first_byte_ms = self._elapsed_ms(attempt)
             try:
-                answer = await _read(attempt, stream, relay)
+                answer = await Reading(
+                    attempt,
+                    reserved,
+                    stream,
+                    relay,
+                    audience=audience,
+                    catalog=self._planner.catalog,
+                    drain_max_nano_usd=self._planner.policy.drain_max_nano_usd,
+                ).answer()
             finally:
                 await stream.close()
         self._breakers.succeeded(attempt.plan.decision.model.id)
@@ -241,26 +250,3 @@ def _said_again(completed: Completed, *, provider_events: bool) -> Iterator[Star
         yield [to_json(event) for event in replay(completed.message)]
     elif completed.text:
         yield [completed.text]
-
-
-async def _read(attempt: Attempt, stream: ProviderStream, relay: Relay[Started] | None) -> UpstreamAnswer:
-    """Read a stream to its end into the relay, and return the message that it adds up to.
-
-    The relay opens with the first event: until then nothing has reached the caller, and the attempt can be
-    made again.
-    """
-    assembler = MessageAssembler()
-    async for event in stream:
-        text = assembler.feed(event.type, event.data)
-        if relay is not None:
-            if not relay.is_open:
-                relay.open(Started(attempt=attempt, provider_request_id=stream.provider_request_id))
-            piece = event.raw if relay.provider_events else text
-            if piece:
-                await relay.put(piece)
-    message = assembler.message()
-    return UpstreamAnswer(
-        message_json=to_json(message).encode(),
-        message=message,
-        provider_request_id=stream.provider_request_id,
-    )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from costsvc.core.errors import StoreUnavailable
+from costsvc.core.errors import Bounds, StoreUnavailable
 from costsvc.core.holds import Hold
 from costsvc.core.opening import Opening
 from costsvc.ports import Clock
@@ -24,13 +24,14 @@ MOST_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How an attempt without a bill ended; `reason` says why it may have spent all the same."""
+    """How an attempt without a bill ended; `reason` says why it may have spent, `bounds` what."""
 
     opening: Opening
     hold: Hold
     charges: Sequence[str]
     may_have_spent: bool
     reason: str
+    bounds: Bounds | None = None
 
 
 class Ends:
@@ -72,8 +73,14 @@ class Ends:
     async def _tell(self, end: End) -> None:
         opening = end.opening
         if end.may_have_spent:
-            unheld = (opening, end.hold, end.charges)
-            await self._holds.lose(opening.attempt_id, opening.started_at, reason=end.reason, unheld=unheld)
+            await self._holds.lose(
+                opening.attempt_id,
+                opening.started_at,
+                lower_nano_usd=end.bounds.lower_nano_usd if end.bounds else 0,
+                upper_nano_usd=end.bounds.upper_nano_usd if end.bounds else None,
+                reason=end.reason,
+                unheld=(opening, end.hold, end.charges),
+            )
         else:
             await self._holds.release(opening.attempt_id, opening.started_at)
         if self._untold.pop(opening.attempt_id, None):

@@ -21,7 +21,7 @@ from costsvc.app.plan import Planner
 from costsvc.app.reserved import Reserved, opening_of, reserved_by
 from costsvc.app.seeding import Seeding
 from costsvc.core.budget import Application, Mode
-from costsvc.core.errors import BudgetUnchecked, ProviderError, StoreUnavailable
+from costsvc.core.errors import Bounds, BudgetUnchecked, ProviderError, StoreUnavailable
 from costsvc.core.holds import Hold, check_bounded, refusal
 from costsvc.core.policy import OnStoreFailure
 from costsvc.core.prospect import hold_for
@@ -142,9 +142,16 @@ class Holding:
         try:
             yield
         except ProviderError as error:
-            await self._end(reserved, may_have_spent=error.may_have_spent, reason=error.failure.value)
+            await self._end(
+                reserved,
+                may_have_spent=error.may_have_spent,
+                reason=error.failure.value,
+                bounds=error.bounds,
+            )
             raise
         except BaseException:
+            log.exception("attempt_unsettled", attempt_id=reserved.opening.attempt_id, failure="defect")
+            self._metrics.unsettled("defect")
             await self._end(reserved, may_have_spent=True, reason="defect")
             raise
         finally:
@@ -234,7 +241,9 @@ class Holding:
             at=attempt.started_at,
         )
 
-    async def _end(self, reserved: Reserved, *, may_have_spent: bool, reason: str) -> None:
+    async def _end(
+        self, reserved: Reserved, *, may_have_spent: bool, reason: str, bounds: Bounds | None = None
+    ) -> None:
         self._flights.end(reserved.opening.attempt_id)  # first, so that nobody holds for it again afterwards
         await self._ends.tell(
             End(
@@ -243,5 +252,6 @@ class Holding:
                 charges=reserved.charges,
                 may_have_spent=may_have_spent,
                 reason=reason,
+                bounds=bounds,
             )
         )

@@ -11,13 +11,14 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
 
 from costsvc.app.attempt import Attempt, Completed, completed_before
+from costsvc.app.audience import Audience
 from costsvc.app.endings import Endings
 from costsvc.app.in_flight import InFlight
 from costsvc.app.settle import Settlement
@@ -58,8 +59,8 @@ LARGE_SIZE = 256 * 1024
 T = TypeVar("T")
 R = TypeVar("R")
 
-Run = Callable[[Attempt], Coroutine[Any, Any, Completed]]
-"""Makes the call that a first attempt begins."""
+Run = Callable[[Attempt, Audience], Coroutine[Any, Any, Completed]]
+"""Makes the call that a first attempt begins, for those who want its answer."""
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class _Leader:
 
     claim: Claim
     task: asyncio.Task[Completed] | None = None
-    waiting_count: int = 0
+    audience: Audience = field(default_factory=Audience)
     is_open: bool = False
     """Whether the store has a claim of this call, or may have, that has not ended."""
     doubtful_until: datetime | None = None
@@ -83,11 +84,8 @@ class _Leader:
     async def joined(self) -> Completed:
         """Return what the call answers, or raise what it raises; it goes on when its callers leave."""
         assert self.task is not None
-        self.waiting_count += 1
-        try:
+        with self.audience.member():
             return await asyncio.shield(self.task)
-        finally:
-            self.waiting_count -= 1
 
 
 class Once:
@@ -192,7 +190,7 @@ class Once:
             claimed = await self._claim(leader, attempt)
             if isinstance(claimed, Answered):
                 return self._repeated(claimed, attempt)
-            return await run(claimed)
+            return await run(claimed, leader.audience)
         except BaseException as error:
             fate = Fate.LOST if _may_have_spent(error) else Fate.FREE
             raise
@@ -227,7 +225,7 @@ class Once:
                 case None if now_s - seen_s > LEASE.total_seconds():
                     return attempt
             await asyncio.sleep(_wait_s(now_s - began_s))
-            if not leader.waiting_count:
+            if leader.audience.is_gone:
                 raise _Deserted
             attempt = self._resumed(attempt)
             with one_call():  # the time for the store is for the call that may follow

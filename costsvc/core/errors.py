@@ -22,7 +22,6 @@ CostsvcError
 ├── NotAtRisk             the attempt is not at risk, or no longer
 ├── UnknownHold           the tenant has no such reservation
 ├── HoldMismatch          what is recorded contradicts its reservation
-├── CallAbandoned         nobody wanted an answer whose rest was dear, so it was closed
 └── ProviderError         the provider refused, failed, or fell silent
 """
 
@@ -233,7 +232,16 @@ class Failure(Enum):
     INVALID = "invalid"  # 400, 413, 422: the request itself
     NOT_FOUND = "not_found"  # 404, also a retired model
     UNAUTHORIZED = "unauthorized"  # 401, 403: our credentials, not the caller's
+    CALLER_GONE = "caller_gone"  # nobody wanted the rest of the answer, which was dear: closed by us
     MALFORMED = "malformed"  # an answer that cannot be read, or a stream that ended early
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Between what an attempt's cost lies that has no bill."""
+
+    lower_nano_usd: int
+    upper_nano_usd: int
 
 
 class ProviderError(CostsvcError):
@@ -266,3 +274,4 @@ class ProviderError(CostsvcError):
         self.may_have_spent = may_have_spent
         self.attempt_id = ""  # filled in by whoever made the attempt, with
         self.attempt_count = 0  # how many attempts the call has made
+        self.bounds: Bounds | None = None  # and, where a part of the answer came, what it may have cost

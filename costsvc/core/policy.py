@@ -11,6 +11,7 @@ from enum import Enum
 from hashlib import sha256
 
 from costsvc.core.catalog import Catalog
+from costsvc.core.money import NANO_PER_USD
 from costsvc.core.namespace import Namespace, read_namespaces
 from costsvc.core.policy_fields import model_id, read_models, read_one_of, read_tier
 from costsvc.core.request import Tier
@@ -21,6 +22,7 @@ from costsvc.core.toml_rows import Row, read_document
 
 MAX_OUTPUT_TOKENS = 128_000
 MAX_ATTEMPTS = 10
+MAX_DRAIN_NANO_USD = 1_000 * NANO_PER_USD
 
 
 class Sampling(Enum):
@@ -71,6 +73,7 @@ class Policy:
     tasks: Mapping[str, Task]
     rules: tuple[Rule, ...]
     retries: Retries
+    drain_max_nano_usd: int
     fallbacks: Mapping[str, tuple[str, ...]]
     namespaces: Mapping[str, Namespace]
     hash: str
@@ -100,6 +103,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         raise top.error("version", "must be 1")
     tiers, cache, tasks = top.row("tiers"), top.row("prompt_cache", {}), top.row("tasks", {})
     retries, fallbacks = top.row("retries", {}), top.row("fallbacks", {})
+    cancellation = top.row("cancellation", {})
     policy = Policy(
         baseline_model=model_id(top, "baseline_model", top.text("baseline_model"), catalog),
         default_tier=read_tier(top, "default_tier"),
@@ -114,6 +118,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         tasks={task: _task(tasks.row(task)) for task in tasks.values},
         rules=read_rules(top.rows("rules", []), catalog),
         retries=_retries(retries),
+        drain_max_nano_usd=_nano_usd(cancellation, "drain_max_usd", "0.05"),
         fallbacks={
             model_id(fallbacks, name, name, catalog): read_models(fallbacks, name, catalog)
             for name in fallbacks.values
@@ -121,7 +126,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         namespaces=read_namespaces(top.row("response_cache", {})),
         hash=sha256(text.encode()).hexdigest()[:16],
     )
-    for row in (top, tiers, cache, tasks, retries, fallbacks):
+    for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):
         row.finish()
     return policy
 
@@ -137,6 +142,13 @@ def _retries(row: Row) -> Retries:
     if not 1 <= max_attempts <= MAX_ATTEMPTS:
         raise row.error("max_attempts", f"must be from 1 to {MAX_ATTEMPTS}")
     return Retries(max_attempts=max_attempts, on_unknown=read_one_of(OnUnknown, row, "on_unknown", "retry"))
+
+
+def _nano_usd(row: Row, field: str, default: str) -> int:
+    amount_nano_usd = row.decimal(field, default) * NANO_PER_USD
+    if amount_nano_usd.denominator != 1 or amount_nano_usd > MAX_DRAIN_NANO_USD:
+        raise row.error(field, "must be whole nano-dollars, at most 1000 dollars")
+    return int(amount_nano_usd)
 
 
 def _output_tokens(row: Row, field: str, default: int | None) -> int:

@@ -12,8 +12,8 @@ from google.rpc.status_pb2 import Status
 from grpc.aio import ServicerContext
 
 from costsvc import v1
-from costsvc.app.attempt import Completed
-from costsvc.app.complete import Completions, Started
+from costsvc.app.attempt import Completed, Started
+from costsvc.app.complete import Completions
 from costsvc.app.estimate import Estimator
 from costsvc.app.plan import Plan, Planner
 from costsvc.app.record import Recorder

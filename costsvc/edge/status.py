@@ -223,6 +223,11 @@ _PROVIDER: dict[Failure, tuple[grpc.StatusCode, v1.ErrorReason, str]] = {
         v1.ERROR_REASON_PROVIDER_UNAUTHORIZED,
         "the provider does not accept the service's credentials",
     ),
+    Failure.CALLER_GONE: (
+        grpc.StatusCode.ABORTED,
+        v1.ERROR_REASON_CALLER_GONE,
+        "everybody who wanted the answer had gone, so it was closed",
+    ),
     Failure.MALFORMED: (
         grpc.StatusCode.UNAVAILABLE,
         v1.ERROR_REASON_PROVIDER_MALFORMED,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from costsvc import v1
-from costsvc.app.attempt import Completed
-from costsvc.app.complete import Started
+from costsvc.app.attempt import Completed, Started
 from costsvc.app.estimate import Estimate, ModelEstimate, Range
 from costsvc.app.plan import Plan
 from costsvc.app.record import Recorded

@@ -101,14 +101,7 @@ def wire(
         new_id=new_id,
         max_call_s=settings.max_call_s,
     )
-    reserving = Reserving(
-        planner=planner,
-        holding=holding,
-        holds=holds,
-        reservations=Reservations(client),
-        clock=clock,
-        new_id=new_id,
-    )
+    reserving = _reserving(client, planner, holding, holds)
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
     servicer = CostServicer(
         calls=calls,
@@ -212,4 +205,15 @@ def _alerting(alerts: Alerts, client: Redis, post: Post, metrics: Metrics) -> Al
         post=post,
         metrics=metrics,
         clock=SystemClock(),
+    )
+
+
+def _reserving(client: Redis, planner: Planner, holding: Holding, holds: Holds) -> Reserving:
+    return Reserving(
+        planner=planner,
+        holding=holding,
+        holds=holds,
+        reservations=Reservations(client),
+        clock=SystemClock(),
+        new_id=new_id,
     )

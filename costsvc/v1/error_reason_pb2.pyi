@@ -39,6 +39,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_STILL_RUNNING: _ClassVar[ErrorReason]
     ERROR_REASON_UNKNOWN_HOLD: _ClassVar[ErrorReason]
     ERROR_REASON_HOLD_MISMATCH: _ClassVar[ErrorReason]
+    ERROR_REASON_CALLER_GONE: _ClassVar[ErrorReason]
     ERROR_REASON_BUDGET_UNCHECKED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -73,4 +74,5 @@ ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason
 ERROR_REASON_STILL_RUNNING: ErrorReason
 ERROR_REASON_UNKNOWN_HOLD: ErrorReason
 ERROR_REASON_HOLD_MISMATCH: ErrorReason
+ERROR_REASON_CALLER_GONE: ErrorReason
 ERROR_REASON_BUDGET_UNCHECKED: ErrorReason

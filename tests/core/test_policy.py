@@ -35,6 +35,8 @@ proof = { tier = "complex" }
 [retries]
 max_attempts = 2
 on_unknown = "fail"
+[cancellation]
+drain_max_usd = "0.25"
 [fallbacks]
 claude-haiku-4-5 = ["claude-haiku-5-5"]
 [response_cache.help]
@@ -63,6 +65,7 @@ def test_a_policy_is_read_whole() -> None:
         tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
         rules=(),
         retries=Retries(max_attempts=2, on_unknown=OnUnknown.FAIL),
+        drain_max_nano_usd=250_000_000,
         fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
         namespaces={"help": Namespace(name="help", ttl=timedelta(seconds=60))},
         hash=policy.hash,
@@ -75,6 +78,14 @@ def test_what_may_be_left_out_has_its_default() -> None:
     policy = read_policy("\n".join(kept[: kept.index("[prompt_cache]")]), CATALOG)
     assert (policy.sampling, policy.mark_system) == (Sampling.REJECT, MarkSystem.NEVER)
     assert (policy.report_labels, policy.marked_tasks, policy.tasks) == (frozenset(), frozenset(), {})
+    assert policy.drain_max_nano_usd == 50_000_000
+
+
+@pytest.mark.parametrize("amount", ['"0.0000000001"', '"-1"', '"1000.01"', '"a lot"', "0.05", '""'])
+def test_a_limit_of_draining_is_whole_nano_dollars(amount: str) -> None:
+    """As a string, not negative, and not so much that it must be a mistake."""
+    with pytest.raises(CatalogError, match=r"cancellation: drain_max_usd"):
+        read_policy(GOOD.replace('"0.25"', amount), CATALOG)
 
 
 def test_the_longest_answer_goes_by_task() -> None:
