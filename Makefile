@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= $(HOME)/.local/share/costsvc
 READY := .venv/.ready
 
-.PHONY: run test demo proto lint format bench bench-router lock clean help
+.PHONY: run test faults demo proto lint format bench bench-router lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -33,6 +33,9 @@ test: $(READY) .venv-proto/.ready  ## lint, types, and every test
 	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q
+
+faults: $(READY)  ## kill and freeze everything under load, five times, and hold the books against the bill
+	@$(BIN)/pytest -q -s -x tests/faults/long_bill.py
 
 lint: $(READY) .venv-proto/.ready  ## what test checks, without the tests
 	$(BIN)/ruff check .

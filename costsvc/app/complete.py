@@ -216,7 +216,7 @@ class Completions:
         )
         if entry.request_id:
             await self._once.keep(completed, entry)
-        await self._settlement.book(entry, reserved.version)
+        await self._settlement.book(entry, reserved.version, reserved.trace)
         self._planner.learn(attempt.plan, attempt.tenant, completed.reported.totals)
         return completed
 

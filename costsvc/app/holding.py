@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from costsvc.app.attempt import Attempt
 from costsvc.app.definitions import InForce
-from costsvc.app.ends import End, Ends
 from costsvc.app.flights import LATEST, Flight, Flights
 from costsvc.app.plan import Planner
 from costsvc.app.reserved import Reserved, opening_of, reserved_by
 from costsvc.app.seeding import Seeding
+from costsvc.app.settle import Settlement
+from costsvc.app.telling import freed, lost
 from costsvc.core.budget import Application, Mode
-from costsvc.core.errors import Bounds, BudgetUnchecked, ProviderError, StoreUnavailable
+from costsvc.core.errors import Bounds, BudgetUnchecked, JournalFailed, ProviderError, StoreUnavailable
 from costsvc.core.holds import Hold, check_bounded, refusal
 from costsvc.core.policy import OnStoreFailure
 from costsvc.core.prospect import hold_for
@@ -30,6 +32,7 @@ from costsvc.ports import Clock
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.hold_call import Held, Refused, Stale, Unseeded
 from costsvc.store.holds import Holds
+from costsvc.store.journal import Ticket
 from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
 
@@ -55,6 +58,7 @@ class Holding:
         holds: Holds,
         ledger: Ledger,
         presence: Presence,
+        settlement: Settlement,
         planner: Planner,
         metrics: Metrics,
         clock: Clock,
@@ -64,8 +68,8 @@ class Holding:
         self._holds = holds
         self._ledger = ledger
         self._presence = presence
+        self._settlement = settlement
         self._flights = Flights(holds, presence, clock)
-        self._ends = Ends(holds, clock)
         self._seeding = Seeding(holds, ledger)
         self._planner = planner
         self._metrics = metrics
@@ -84,6 +88,7 @@ class Holding:
             BudgetExceeded, BudgetUnbounded, TooManyBudgets: nothing is held, nothing was spent.
             BudgetUnchecked: a hard budget applies, and the store cannot be asked.
             StoreUnavailable: the store cannot be asked for a reservation.
+            JournalFailed: what it costs could be lost with this process.
         """
         prospect = self._planner.foresee(attempt.plan, attempt.tenant)
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
@@ -97,11 +102,13 @@ class Holding:
                 raise
         reserved = reserved_by(attempt, version, applications, hold, held or Held())
         held_in = store_id if held else None
-        if until is None:
-            self._flights.begin(
-                Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
-            )
-        return reserved
+        if until is not None:  # it outlives this process, and is not its own
+            return reserved
+        trace = await self._trace(reserved)
+        self._flights.begin(
+            Flight(opening=reserved.opening, applications=applications, hold=hold, held_in=held_in)
+        )
+        return replace(reserved, trace=trace)
 
     async def load(self) -> None:
         """Learn the definitions; without them no call may be made.
@@ -126,8 +133,6 @@ class Holding:
             self._holds.lease.spare(now)
         await self.load()
         await self._flights.hold_again()
-        if is_another:
-            await self._ends.tell_again()
 
     async def release(self, reserved: Reserved) -> None:
         """Free the hold of an attempt that is not made after all."""
@@ -170,7 +175,6 @@ class Holding:
 
     async def _tend(self, now: datetime) -> None:
         await self._holds.renew(now)
-        await self._ends.tell_rest()
         await self._in_force.refresh()
         await self._flights.hold_again()
         if now - self._cleared_at > CLEAR_EVERY:
@@ -241,17 +245,20 @@ class Holding:
             at=attempt.started_at,
         )
 
+    async def _trace(self, reserved: Reserved) -> Ticket:
+        opening = reserved.opening
+        try:
+            return self._settlement.open(opening, reserved.hold, reserved.charges)
+        except JournalFailed:
+            with suppress(StoreUnavailable):  # else it is a risk when this process ends
+                await self._holds.release(opening.attempt_id, opening.started_at)
+            raise
+
     async def _end(
         self, reserved: Reserved, *, may_have_spent: bool, reason: str, bounds: Bounds | None = None
     ) -> None:
-        self._flights.end(reserved.opening.attempt_id)  # first, so that nobody holds for it again afterwards
-        await self._ends.tell(
-            End(
-                opening=reserved.opening,
-                hold=reserved.hold,
-                charges=reserved.charges,
-                may_have_spent=may_have_spent,
-                reason=reason,
-                bounds=bounds,
-            )
-        )
+        """End a hold now, or as soon as the store is back."""
+        opening = reserved.opening
+        self._flights.end(opening.attempt_id)  # first, so that nobody holds for it again afterwards
+        loss = lost(opening, reserved.hold, reserved.charges, reason, bounds)
+        await self._settlement.end(loss if may_have_spent else freed(opening), reserved.trace)

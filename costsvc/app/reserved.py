@@ -12,13 +12,15 @@ from costsvc.core.opening import Opening
 from costsvc.core.request import Tier
 from costsvc.store.charges import charge_of
 from costsvc.store.hold_call import Held
+from costsvc.store.journal import Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
     """What an attempt holds. `cap_tier` is the tier that full soft budgets cap calls at, None without one.
 
-    `version` is that of the definitions that the charges follow.
+    `version` is that of the definitions that the charges follow; `trace` is its opening in the journal, None
+    of a reservation.
     """
 
     opening: Opening
@@ -26,6 +28,7 @@ class Reserved:
     charges: tuple[str, ...]
     version: int
     cap_tier: Tier | None
+    trace: Ticket | None = None
 
 
 def reserved_by(

@@ -1,25 +1,27 @@
-"""Booking what was spent: written to the journal first, then to the ledger, once an attempt.
+"""Noting what attempts begin and how they end: written to the journal first, then told to the store, once.
 
-A settlement that the store does not take stays in the journal, on the disk, and is booked from there when the
-store is back. So is all that the journal still has when another store answers, or this one after a restart:
-it may lack its last moments, and repeating is safe, because the ledger books an attempt once.
+What the store does not take stays in the journal, on the disk, and is told from there when the store is back.
+So is all that the journal still has when another store answers, or this one after a restart: it may lack its
+last moments, and repeating is safe, because the store takes each thing once an attempt.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
-from costsvc.app.booking import Booking
+from costsvc.app.telling import Bill, News, Teller, opened, settled, started_at
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed, StoreUnavailable
+from costsvc.core.holds import Hold
+from costsvc.core.opening import Opening
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
-from costsvc.store import entry_codec
 from costsvc.store.journal import Journal, Ticket, Waiting
 from costsvc.store.ledger import REMEMBERED_DAYS
 from costsvc.store.presence import Presence
@@ -36,20 +38,14 @@ class Settlement:
     """Books entries. `keep_trying` and `keep_journal` run beside it, each in a task of its own."""
 
     def __init__(
-        self,
-        journal: Journal,
-        booking: Booking,
-        metrics: Metrics,
-        clock: Clock,
-        *,
-        presence: Presence,
+        self, teller: Teller, journal: Journal, metrics: Metrics, clock: Clock, *, presence: Presence
     ) -> None:
+        self._teller = teller
         self._presence = presence
         self._journal = journal
-        self._booking = booking
         self._metrics = metrics
         self._clock = clock
-        self._unjournaled: deque[Entry] = deque()  # only of calls that ran when the journal failed
+        self._unjournaled: deque[News] = deque()  # only of calls that ran when the journal failed
         self._left = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._note_left()  # what earlier runs left
@@ -58,33 +54,31 @@ class Settlement:
         """Raise JournalFailed when what a call costs could be lost: a call must be booked or not made."""
         self._journal.check()
 
-    async def book(self, entry: Entry, version: int | None = None) -> None:
+    def open(self, opening: Opening, hold: Hold, charges: Sequence[str]) -> Ticket:
+        """Note that an attempt is about to be made: what is lost with this process is at risk from then on.
+
+        Raises:
+            JournalFailed: it is not noted, and must not be made.
+        """
+        news = opened(opening, hold, charges)
+        return self._journal.append(news.attempt_id, news.data, news.kind)
+
+    async def book(self, entry: Entry, version: int | None = None, trace: Ticket | None = None) -> None:
         """Book an entry, now or as soon as the store takes it; where it is in one of them, it is durable.
 
         `version` is that of the budgets' definitions that its charges follow, None where it is not known.
+        `trace` is what `open` returned for the attempt.
         """
         self._metrics.settled(entry.answering_model, entry.cost_nano_usd, entry.savings, entry.usage)
-        encoded = entry_codec.encode(entry)
-        try:
-            ticket = self._journal.append(entry.attempt_id, encoded)
-        except JournalFailed:
-            await self._book_unjournaled(entry, version)
-            return
-        is_booked = False
-        try:
-            is_booked = await self._settle(entry, encoded, version)
-        finally:  # also when something is wrong with the entry, which the journal keeps
-            if is_booked:
-                self._journal.ack(ticket)
-            else:
-                self._journal.leave(ticket)
-                self._note_left()
-        if not is_booked:
-            await self._make_durable(ticket, entry)
+        await self._note(settled(entry), trace, Bill(entry, version))
+
+    async def end(self, news: News, trace: Ticket | None) -> None:
+        """Note, in the same way, that an attempt has ended without a bill."""
+        await self._note(news, trace)
 
     async def confirm(self, entry: Entry) -> None:
         """Book an entry that another process may have died before booking; what is booked stays as it is."""
-        await self._settle(entry, b"", None)
+        await self._tell(settled(entry), Bill(entry, None))
 
     async def keep_journal(self) -> None:
         """Look after the journal, for as long as the process lives: run this once, in a task of its own."""
@@ -125,33 +119,52 @@ class Settlement:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._caught_up.wait()
-        for entry in self._unjournaled:
-            log.error("entry_not_booked", attempt_id=entry.attempt_id, cost_nano_usd=entry.cost_nano_usd)
+        for news in self._unjournaled:
+            log.error("entry_not_booked", attempt_id=news.attempt_id, kind=news.kind.name, data=news.data)
         if waiting := self._journal.waiting_count:
             log.warning("entries_left_in_journal", count=waiting)
         return waiting + len(self._unjournaled)
 
-    async def _settle(self, entry: Entry, encoded: bytes, version: int | None) -> bool:
-        """Book an entry; return whether the store answered."""
+    async def _note(self, news: News, trace: Ticket | None, bill: Bill | None = None) -> None:
+        """Write how an attempt ended, and tell the store."""
         try:
-            await self._booking.book(entry, encoded=encoded, version=version)
+            ticket = self._journal.append(news.attempt_id, news.data, news.kind)
+        except JournalFailed:  # only memory can keep it now
+            if not await self._tell(news, bill):
+                self._keep(news)
+            return
+        if trace is not None:
+            self._journal.supersede(trace, by=ticket)
+        is_told = False
+        try:
+            is_told = await self._tell(news, bill)
+        finally:  # also when something is wrong with the entry, which the journal keeps
+            if is_told:
+                self._journal.ack(ticket)
+            else:
+                self._journal.leave(ticket)
+                self._note_left()
+        if not is_told:
+            await self._make_durable(ticket, news)
+
+    async def _tell(self, news: News, bill: Bill | None) -> bool:
+        """Tell the store; return whether it answered."""
+        try:
+            await self._teller.tell(news, bill)
         except StoreUnavailable:
             return False
         return True
 
-    async def _make_durable(self, ticket: Ticket, entry: Entry) -> None:
+    async def _make_durable(self, ticket: Ticket, news: News) -> None:
         """Wait for the disk, which alone has it; where that fails, memory keeps it as well."""
         try:
             await self._journal.durable(ticket)
         except JournalFailed:
-            self._unjournaled.append(entry)
-            self._note_left()
+            self._keep(news)
 
-    async def _book_unjournaled(self, entry: Entry, version: int | None) -> None:
-        """Book an entry of a call that ran when the journal failed; only memory can keep it now."""
-        if not await self._settle(entry, b"", version):
-            self._unjournaled.append(entry)
-            self._note_left()
+    def _keep(self, news: News) -> None:
+        self._unjournaled.append(news)
+        self._note_left()
 
     async def _catch_up(self) -> bool:
         """Book all that is left; return whether the store answered throughout."""
@@ -176,31 +189,30 @@ class Settlement:
                 await self._book_waiting(one)
                 booked += 1
         while self._unjournaled:
-            await self._booking.book(self._unjournaled[0])
+            await self._teller.tell(self._unjournaled[0])
             self._unjournaled.popleft()
             booked += 1
         return booked
 
     async def _book_waiting(self, waiting: Waiting) -> None:
-        """Book one settlement from the journal, with the label keys and budgets of now.
+        """Tell the store one thing from the journal, with the label keys and budgets of now.
 
-        One that was never acknowledged and is too old for the ledger to know it is left to people: booking it
-        could book it twice. So is one that the ledger cannot take.
+        What was never acknowledged and is too old for the store to know is left to people: it could count
+        twice. So is what the store cannot take.
         """
-        ticket, data, is_again = waiting
+        news = News(waiting.kind, waiting.attempt_id, waiting.data)
         try:
-            entry = entry_codec.decode(data)
-            if entry.started_at > self._clock.now() - _REPEATABLE:
-                await self._booking.book(entry, encoded=data)
-            elif not is_again:
-                self._refuse(ticket, f"attempt {entry.attempt_id} is too old")
+            if started_at(news) > self._clock.now() - _REPEATABLE:
+                await self._teller.tell(news)
+            elif not waiting.is_again:
+                self._refuse(waiting.ticket, f"attempt {news.attempt_id} is too old")
                 return
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - one bad entry must not hold up those behind it
-            self._refuse(ticket, f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - one bad record must not hold up those behind it
+            self._refuse(waiting.ticket, f"{type(error).__name__}: {error}")
         else:
-            self._journal.ack(ticket)
+            self._journal.ack(waiting.ticket)
 
     def _refuse(self, ticket: Ticket, problem: str) -> None:
         log.error("journal_entry_refused", path=str(ticket.segment.path), index=ticket.at, problem=problem)

@@ -24,6 +24,7 @@ from costsvc.app.report import Reporter
 from costsvc.app.reserve import Reserving
 from costsvc.app.retention import Retention
 from costsvc.app.settle import Settlement
+from costsvc.app.telling import Teller
 from costsvc.app.watch import StoreWatch
 from costsvc.core.catalog import Catalog
 from costsvc.core.policy import Policy
@@ -85,10 +86,19 @@ def wire(
     book, holds = BudgetBook(client), Holds(client, owner=new_id())
     in_force = InForce(book)
     booking = Booking(ledger, in_force, policy.report_labels)
-    settlement = Settlement(journal, booking, metrics, clock, presence=presence)
-    holding = _holding(book, in_force, holds, presence, ledger, planner, metrics)
-    claims = Claims(client, holds.lease)
-    once = _once(settings, planner, claims, settlement, in_flight, metrics)
+    settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
+    holding = Holding(
+        book=book,
+        in_force=in_force,
+        holds=holds,
+        ledger=ledger,
+        presence=presence,
+        settlement=settlement,
+        planner=planner,
+        metrics=metrics,
+        clock=clock,
+    )
+    once = _once(settings, planner, Claims(client, holds.lease), settlement, in_flight, metrics)
     completions = Completions(
         planner=planner,
         upstream=upstream,
@@ -125,27 +135,6 @@ def wire(
         once=once,
         retention=_retention(settings, client),
         health=Health(presence, journal),
-    )
-
-
-def _holding(  # noqa: PLR0917 - parts of one process
-    book: BudgetBook,
-    in_force: InForce,
-    holds: Holds,
-    presence: Presence,
-    ledger: Ledger,
-    planner: Planner,
-    metrics: Metrics,
-) -> Holding:
-    return Holding(
-        book=book,
-        in_force=in_force,
-        holds=holds,
-        ledger=ledger,
-        presence=presence,
-        planner=planner,
-        metrics=metrics,
-        clock=SystemClock(),
     )
 
 

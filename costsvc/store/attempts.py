@@ -59,10 +59,11 @@ def read_at_risk(record: bytes) -> AtRisk:
     )
 
 
-def read_held(record: bytes) -> tuple[Opening, tuple[str, ...]]:
-    """Read what `held_record` wrote: the opening, and the charges."""
-    _, _, _, _, _, opening, *charges = record.decode().split("\n")[:-1]
-    return _read_opening(opening), tuple(charges)
+def read_held(record: bytes) -> tuple[Opening, Hold, tuple[str, ...]]:
+    """Read what `held_record` wrote: the opening, the hold, and the charges."""
+    _, _, _, q_nano_usd, w_nano_usd, opening, *charges = record.decode().split("\n")[:-1]
+    hold = Hold(q_nano_usd=int(q_nano_usd), w_nano_usd=int(w_nano_usd))
+    return _read_opening(opening), hold, tuple(charges)
 
 
 def microseconds(at: datetime) -> int:

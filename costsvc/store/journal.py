@@ -1,8 +1,9 @@
-"""The process's own journal: what was spent, written before the store hears of it.
+"""The process's own journal: the attempts that begin and how they end, before the store hears of it.
 
-Every append ends in a ticket, and every ticket in `ack` (the store has it) or `leave` (book it from here,
-later). From `append` on a crash of the process does not lose it; from `durable` on one of the machine does
-not either, which is worth waiting for where the store does not have it.
+Every append ends in a ticket, and every ticket in `ack` (the store has it) or `leave` (tell it from here,
+later). That of an opening ends in `supersede` (the attempt's end is here too), or with the process, whose
+next start then knows that the attempt is lost. From `append` on a crash of the process does not lose it; from
+`durable` on one of the machine does not either, which is worth waiting for where the store does not have it.
 
 An acknowledgement is worth what the store is worth that gave it: when the store turns out to be another one
 (`follow`), all that is kept is booked again.
@@ -26,8 +27,17 @@ import structlog
 
 from costsvc.core.errors import JournalFailed
 from costsvc.store.journal_commit import GroupCommit
-from costsvc.store.journal_file import Kind, encode, lock, read, remove
-from costsvc.store.journal_segments import ACKED, AGAIN, REFUSED, WAITING, Segment, load, place
+from costsvc.store.journal_file import TOLD, Kind, Record, encode, lock, read, remove
+from costsvc.store.journal_segments import (
+    ACKED,
+    AGAIN,
+    REFUSED,
+    WAITING,
+    Segment,
+    load,
+    place,
+    supersede,
+)
 
 _MB = 1_048_576
 _ROOM = 0.9  # of max_bytes: beyond it, what the store has goes before its time
@@ -46,7 +56,7 @@ class Limits:
 
 
 class Ticket(NamedTuple):
-    """A settlement: where it is, and the era of the store in which the ticket was given out."""
+    """A record that the store is told of: where it is, and the era of the store in which it was written."""
 
     segment: Segment
     at: int
@@ -54,9 +64,11 @@ class Ticket(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A settlement to book from the journal; `is_again` when a store has acknowledged it before."""
+    """What is to be told from the journal; `is_again` when a store has acknowledged it before."""
 
     ticket: Ticket
+    kind: Kind
+    attempt_id: str
     data: bytes
     is_again: bool
 
@@ -86,7 +98,7 @@ class Journal:
 
     @property
     def waiting_count(self) -> int:
-        """How many settlements have to be booked from here."""
+        """How much has to be told from here."""
         return sum(segment.waiting_count for segment in self._segments)
 
     def check(self) -> None:
@@ -117,17 +129,17 @@ class Journal:
         await self._commits.close()
         self._lock.close()
 
-    def append(self, attempt_id: str, data: bytes) -> Ticket:
-        """Write a settlement; then `ack` it, or `leave` it and wait until it is `durable`.
+    def append(self, attempt_id: str, data: bytes, kind: Kind = Kind.SETTLEMENT) -> Ticket:
+        """Write what the store is told of; then `ack` it, or `leave` it and wait until it is `durable`.
 
         Raises:
             JournalFailed: it is not written.
         """
-        segment, at = self._commits.write(encode(Kind.SETTLEMENT, attempt_id.encode(), data))
+        segment, at = self._commits.write(encode(kind, attempt_id.encode(), data))
         return Ticket(segment, at, self._era)
 
     async def durable(self, ticket: Ticket) -> None:
-        """Return when the settlement is on the disk.
+        """Return when the record is on the disk.
 
         Raises:
             JournalFailed: it is not known to be.
@@ -143,8 +155,12 @@ class Journal:
         else:  # said by the store before
             segment.states[at] = AGAIN
 
+    def supersede(self, opening: Ticket, *, by: Ticket) -> None:
+        """The attempt of an opening has ended, as another record says."""
+        supersede(opening.segment, opening.at, by=by.segment)
+
     def leave(self, ticket: Ticket) -> None:
-        """It is to be booked from here."""
+        """It is to be told from here."""
         ticket.segment.states[ticket.at] = WAITING
 
     def refuse(self, ticket: Ticket) -> None:
@@ -163,7 +179,7 @@ class Journal:
         return True
 
     async def next_waiting(self) -> Sequence[Waiting]:
-        """Return some settlements to book from here, oldest first; none when there are none."""
+        """Return some of what is to be told from here, oldest first; nothing when there is nothing."""
         for segment in list(self._segments):
             if segment.waiting_count and (found := await self._read(segment)):
                 return found
@@ -181,14 +197,16 @@ class Journal:
         What is written while the disk reads is left for the next time.
         """
         count = len(segment.states)
-        found = await asyncio.to_thread(_settlements, segment.path, segment.size_bytes)
+        found = await asyncio.to_thread(_told, segment.path, segment.size_bytes)
         for index in range(len(found), count):
             if segment.states[index] in (WAITING, AGAIN):
                 log.error("journal_record_unreadable", path=str(segment.path), index=index)
                 segment.states[index] = REFUSED
         return [
-            Waiting(Ticket(segment, at, self._era), data, state == AGAIN)
-            for at, (data, state) in enumerate(zip(found, segment.states, strict=False))
+            Waiting(
+                Ticket(segment, at, self._era), record.kind, record.id.decode(), record.data, state == AGAIN
+            )
+            for at, (record, state) in enumerate(zip(found, segment.states, strict=False))
             if state in (WAITING, AGAIN)
         ]
 
@@ -196,6 +214,8 @@ class Journal:
         """Remove what the store has had for long enough, or, where room is short, what it has."""
         now_s, size_bytes = time.monotonic(), self.size_bytes
         for segment in [s for s in self._segments if s is not self._commits.current and s.is_settled]:
+            if any(other.number in segment.ends_of for other in self._segments):
+                continue
             segment.settled_at_s = segment.settled_at_s or now_s
             is_short = size_bytes > _ROOM * self._limits.max_bytes
             if is_short or now_s - segment.settled_at_s >= self._limits.keep_s:
@@ -214,8 +234,8 @@ class Journal:
         return encode(Kind.STORE, b"", self._store_id.encode())
 
 
-def _settlements(path: Path, size_bytes: int) -> list[bytes]:
+def _told(path: Path, size_bytes: int) -> list[Record]:
     try:
-        return [record.data for record in read(path, size_bytes).records if record.kind is Kind.SETTLEMENT]
+        return [record for record in read(path, size_bytes).records if record.kind in TOLD]
     except OSError:
         return []

@@ -79,7 +79,7 @@ class GroupCommit:
         return self._current.segment if self._current else None
 
     def write(self, record: bytes) -> tuple[Segment, int]:
-        """Write the record of a settlement; return its segment, and its index there.
+        """Write a record that the store is told of; return its segment, and its index there.
 
         Raises:
             JournalFailed: it is not written.
@@ -98,7 +98,7 @@ class GroupCommit:
             self._noted.append(record)
 
     async def durable(self, segment: Segment, index: int) -> None:
-        """Return when a settlement is on the disk.
+        """Return when a record is on the disk.
 
         Raises:
             JournalFailed: it is not known to be.

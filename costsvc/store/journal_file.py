@@ -38,9 +38,15 @@ class Kind(IntEnum):
     """What a record says; a number never changes its meaning."""
 
     SETTLEMENT = 1  # id: the attempt; data: the entry as the store keeps it
-    ACK = 2  # data: the segment and the index of a settlement that the store has
+    ACK = 2  # data: the segment and the index of what the store has been told
     STORE = 3  # data: which store the acknowledgements are from that follow
+    OPENING = 4  # id: the attempt; data: what is known before its answer, as the store keeps it
+    RELEASE = 5  # id: an attempt that spent nothing; data: when it began
+    LOSS = 6  # id: an attempt whose cost is not known; data: why, bounds, and what its opening has
 
+
+TOLD = frozenset({Kind.SETTLEMENT, Kind.OPENING, Kind.RELEASE, Kind.LOSS})
+"""What the store is told of, and so has a state; of an opening only when nothing says how it ended."""
 
 _KINDS = {int(kind): kind for kind in Kind}
 

@@ -1,7 +1,7 @@
-"""What is known of each segment of the journal: a byte for every settlement in it.
+"""What is known of each segment of the journal: a byte for all in it that the store is told of.
 
-A segment of 4 MB holds some three thousand settlements, so an hour without the store costs kilobytes of
-memory; the entries themselves stay on the disk.
+A segment of 4 MB holds some three thousand such records, so an hour without the store costs kilobytes of
+memory; the records themselves stay on the disk.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from struct import Struct
 
 import structlog
 
-from costsvc.store.journal_file import SUFFIX, Kind, Scan, cut, read
+from costsvc.store.journal_file import SUFFIX, TOLD, Kind, Record, Scan, cut, read
 
 OWNED = 0  # a running call will book it and say so
 ACKED = 1  # the store has it
 WAITING = 2  # nobody is booking it: the store was away
 AGAIN = 3  # the store had it, before the store changed
 REFUSED = 4  # it cannot be booked, and people must look at it
+SUPERSEDED = 5  # an opening whose attempt has ended: its end has a record of its own
 
 _LOST_ACKS = bytes.maketrans(bytes([ACKED]), bytes([AGAIN]))
 _PLACE = Struct("<QI")
@@ -30,14 +31,15 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Segment:
-    """One file: its number, how much of it is records, and the state of each settlement in their order."""
+    """One file: its number, how much of it is records, and the state of what is told, in its order."""
 
     number: int
     path: Path
     size_bytes: int = 0
     states: bytearray = field(default_factory=bytearray)
-    durable_count: int = 0  # how many of this run's settlements, the first ones, are known to be on the disk
+    durable_count: int = 0  # how many of this run's records, the first ones, are known to be on the disk
     sync_problem: str | None = None  # why it is not known, and will not be, whether the others are
+    ends_of: set[int] = field(default_factory=set)  # older segments with openings that something here ends
     is_damaged: bool = False
     settled_at_s: float | None = None  # when it was first seen with nothing left to do
 
@@ -49,11 +51,11 @@ class Segment:
     @property
     def is_settled(self) -> bool:
         """Whether the store has all of it."""
-        return self.states.count(ACKED) == len(self.states)
+        return self.states.count(ACKED) + self.states.count(SUPERSEDED) == len(self.states)
 
     @property
     def waiting_count(self) -> int:
-        """How many settlements have to be booked from here."""
+        """How much has to be told from here."""
         return self.states.count(WAITING) + self.states.count(AGAIN)
 
     def forget_acks(self) -> None:
@@ -71,8 +73,18 @@ class Loaded:
 
 
 def place(segment: Segment, index: int) -> bytes:
-    """Return a settlement's place as an ACK record has it."""
+    """Return a record's place as an ACK record has it."""
     return _PLACE.pack(segment.number, index)
+
+
+def supersede(segment: Segment, index: int, *, by: Segment) -> None:
+    """Note that a record in another segment, or the same, says how the attempt of an opening ended.
+
+    That one goes later: an opening without an end would be taken for a loss.
+    """
+    segment.states[index] = SUPERSEDED
+    if by is not segment:
+        by.ends_of.add(segment.number)
 
 
 def load(directory: Path) -> Loaded:
@@ -83,6 +95,7 @@ def load(directory: Path) -> Loaded:
     """
     paths = sorted(path for path in directory.glob(f"*{SUFFIX}") if path.stem.isdigit())
     segments: dict[int, Segment] = {}
+    openings: dict[bytes, tuple[Segment, int]] = {}
     store_id = ""
     for path in paths:
         segment = Segment(number=int(path.stem), path=path)
@@ -92,7 +105,10 @@ def load(directory: Path) -> Loaded:
                 path.unlink()
             continue
         segments[segment.number] = segment
-        store_id = _replay(scan, segment, segments, store_id)
+        for record in scan.records:
+            if record.kind in TOLD:
+                _take_in(record, segment, openings)
+        store_id = _replay(scan, segments, store_id)
     return Loaded(list(segments.values()), store_id)
 
 
@@ -117,14 +133,21 @@ def _read(segment: Segment, *, is_last: bool) -> Scan:
     return scan
 
 
-def _replay(scan: Scan, segment: Segment, segments: dict[int, Segment], store_id: str) -> str:
-    """Take a segment's records in; return the store that counts after them."""
+def _take_in(record: Record, segment: Segment, openings: dict[bytes, tuple[Segment, int]]) -> None:
+    """Note what the store is to be told; an opening only as long as nothing says how its attempt ended."""
+    if record.kind is Kind.OPENING:
+        openings[record.id] = segment, len(segment.states)
+    elif opening := openings.pop(record.id, None):
+        supersede(*opening, by=segment)
+    segment.states.append(WAITING)
+
+
+def _replay(scan: Scan, segments: dict[int, Segment], store_id: str) -> str:
+    """Take in what stores have acknowledged; return the store that counts after it."""
     for record in scan.records:
-        if record.kind is Kind.SETTLEMENT:
-            segment.states.append(WAITING)
-        elif record.kind is Kind.ACK:
+        if record.kind is Kind.ACK:
             _acknowledge(segments, record.data)
-        elif (found := record.data.decode()) != store_id:
+        elif record.kind is Kind.STORE and (found := record.data.decode()) != store_id:
             store_id = found
             _forget_acks(segments.values())
     return store_id

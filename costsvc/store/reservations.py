@@ -59,7 +59,7 @@ class Reservations:
         if risk or record.startswith(b"n\n"):
             return _at_risk(risk or record)
         if record.startswith(b"h\n"):
-            opening, charges = read_held(record)
+            opening, _, charges = read_held(record)
             return Reservation(opening=opening, charges=charges)
         return None
 

@@ -23,6 +23,7 @@ from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
 from costsvc.app.settle import Settlement
+from costsvc.app.telling import Teller
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.errors import DeadlineTooShort, Failure, ProviderError
 from costsvc.core.request import ModelRequest, simple_members
@@ -56,12 +57,10 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     await journal.open()
     planner = Planner(catalog, load_policy_file(None, catalog), Observations())
     ledger, presence, metrics, clock = Ledger(store), Presence(), Metrics(), SystemClock()
-    in_flight = InFlight()
-    book = BudgetBook(store)
+    in_flight, holds, book = InFlight(), Holds(store, owner="test"), BudgetBook(store)
     in_force = InForce(book)
     booking = Booking(ledger, in_force, frozenset())
-    settlement = Settlement(journal, booking, metrics, clock, presence=presence)
-    holds = Holds(store, owner="test")
+    settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     yield Completions(
         planner=planner,
         upstream=upstream,
@@ -83,6 +82,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
             holds=holds,
             ledger=ledger,
             presence=presence,
+            settlement=settlement,
             planner=planner,
             metrics=metrics,
             clock=clock,

@@ -14,9 +14,11 @@ import pytest
 from costsvc.app.booking import Booking
 from costsvc.app.definitions import InForce
 from costsvc.app.settle import Settlement
+from costsvc.app.telling import Teller, freed, lost
 from costsvc.app.watch import StoreWatch
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed
+from costsvc.core.holds import Hold
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
 from costsvc.metrics import Metrics
@@ -25,9 +27,11 @@ from costsvc.store import entry_codec
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.connection import open_store
 from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal, Limits
 from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
+from tests.store.money import opening
 
 AT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
@@ -80,7 +84,8 @@ async def settling(
     client = open_store(server.url, presence)
     ledger = Ledger(client)
     booking = Booking(ledger, InForce(BudgetBook(client)), frozenset())
-    made = Settlement(journal, booking, metrics, SystemClock(), presence=presence)
+    teller = Teller(booking, Holds(client, owner="test"))
+    made = Settlement(teller, journal, metrics, SystemClock(), presence=presence)
     watch = StoreWatch(presence, ledger, (made,), metrics)
     work = (watch.keep_watching(), made.keep_trying(), made.keep_journal())
     tasks = [asyncio.ensure_future(each) for each in work]
@@ -142,6 +147,30 @@ async def test_another_store_gets_what_the_first_had_acknowledged(server, tmp_pa
         async with settling(other, tmp_path / "journal") as settlement:
             await settlement.drain(10)
             assert await costs(Ledger(client)) == [1, 2, 3]
+        await client.aclose()
+
+
+async def test_another_store_hears_again_how_attempts_ended(server, tmp_path):
+    """A loss and a release that the first store took are news to one that lacks them."""
+    hold, charges = Hold(q_nano_usd=1, w_nano_usd=7), ()
+    lost_one, freed_one = opening("lost", started_at=AT), opening("freed", started_at=AT)
+    async with settling(server, tmp_path / "journal") as settlement:
+        for began, news in (
+            (lost_one, lost(lost_one, hold, charges, "cut")),
+            (freed_one, freed(freed_one)),
+        ):
+            await settlement.end(news, settlement.open(began, hold, charges))
+        await settlement.drain(10)
+    async with EmbeddedValkey(tmp_path / "two") as other:
+        client = open_store(other.url)
+        holds = Holds(client, owner="dead")
+        now = datetime.now(UTC)
+        await holds.hold_again(freed_one, (), hold, now=now, not_after=now + timedelta(minutes=1))
+        async with settling(other, tmp_path / "journal") as settlement:
+            await settlement.drain(10)
+            [risk] = (await holds.at_risk()).rows
+            assert (risk.attempt_id, risk.upper_nano_usd, risk.reason) == ("lost", 7, "cut")
+            assert not await holds.release("freed", AT)
         await client.aclose()
 
 

@@ -94,6 +94,9 @@ class Store:
         self._address.point(self._replica)
         await self._primary.stop()
         self._primary, self._replica = self._replica, self._primary
+        await listen(self._primary, self._port)
+        await self._replica.start()
+        await follow(self._replica, self._port)
 
 
 def using(server: EmbeddedValkey) -> Redis:

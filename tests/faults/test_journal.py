@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from costsvc import v1
+from costsvc.client import error_reason
 from costsvc.core.entry import Entry
 from costsvc.core.money import ceil_nano
 from costsvc.provider_sim import RunningSim, start
@@ -30,43 +24,10 @@ from costsvc.store.connection import ask, open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
+from tests.faults.processes import EndedEarly, Server, has, serving, until
+from tests.faults.stores import follow, free_port, listen, using
 
-PROGRAM = Path(sys.executable).with_name("costsvc")
 BEGAN = datetime.now(UTC) - timedelta(minutes=1)
-
-
-@dataclass
-class Server:
-    """A server process that is ready, or up at least, and a client of it."""
-
-    process: subprocess.Popen[bytes]
-    channel: grpc.aio.Channel
-    ops: str
-    log: Path
-
-    async def complete(self, count: int) -> list[str]:
-        """Answer so many calls at once; return the ids of the answers."""
-        stub = v1.CostServiceStub(self.channel)
-        messages = [v1.Message(text="How does a bicycle stay upright?")]
-        request = v1.CompleteRequest(request=v1.Request(messages=messages, task="faq"))
-        answers = await asyncio.gather(*(stub.Complete(request, timeout=20) for _ in range(count)))
-        return [answer.response_id for answer in answers]
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the lines of its log with an event."""
-        lines = (json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{"))
-        return [line for line in lines if line["event"] == name]
-
-    async def is_ready(self) -> bool:
-        """Ask the readiness probe."""
-        async with aiohttp.ClientSession() as http, http.get(f"http://{self.ops}/readyz") as reply:
-            return reply.status == 200
-
-    async def end(self, number: signal.Signals) -> int:
-        """End the process, and return its exit code."""
-        self.process.send_signal(number)
-        await self.channel.close()
-        return await asyncio.to_thread(self.process.wait, 20)
 
 
 @dataclass
@@ -80,7 +41,7 @@ class Site:
     @asynccontextmanager
     async def serving(self, data: Path | None = None, *, ready: bool = True) -> AsyncIterator[Server]:
         """Run a server process on this store."""
-        async with serving(data or self.path / "data", self.sim, "--redis-url", self.store.url) as server:
+        async with serving(data or self.path / "data", self.sim.url, "--redis-url", self.store.url) as server:
             if ready:
                 await until(server.is_ready)
             yield server
@@ -102,40 +63,13 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield Site(sim, tmp_path, store)
 
 
-@asynccontextmanager
-async def serving(data: Path, sim: RunningSim, *options: str) -> AsyncIterator[Server]:
-    """Run a server process that has said where it listens; kill it in the end if it still runs."""
-    log = data.parent / f"{data.name}-{len(list(data.parent.glob('*.log')))}.log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COSTSVC_")}
-    places = ("--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir", str(data))
-    command = [PROGRAM, "serve", *places, "--upstream-url", sim.url, *options]
-    environment["ANTHROPIC_API_KEY"] = "simulated"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=out, env=environment)  # noqa: ASYNC220 - starting is quick
-    server = Server(process, grpc.aio.insecure_channel("unset"), "", log)
-    try:
-        await until(lambda: has(bool(server.events("ready")) or process.poll() is not None))
-        [said] = server.events("ready")
-        await server.channel.close()
-        server.channel, server.ops = grpc.aio.insecure_channel(said["listen"]), said["ops"]
-        yield server
-    finally:
-        await server.channel.close()
-        if process.poll() is None:
-            process.kill()
-        await asyncio.to_thread(process.wait)
-
-
-async def has(found: bool) -> bool:
-    """Return what was found, as a condition to wait for."""
-    return found
-
-
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
-    """Return once the condition holds; fail when it does not in time."""
-    async with asyncio.timeout(timeout_s):
-        while not await condition():  # noqa: ASYNC110 - what others do has no event here
-            await asyncio.sleep(0.02)
+async def complete(server: Server, count: int) -> list[str]:
+    """Have so many calls answered at once; return the ids of the answers."""
+    stub = v1.CostServiceStub(server.channel)
+    messages = [v1.Message(text="How does a bicycle stay upright?")]
+    request = v1.CompleteRequest(request=v1.Request(messages=messages, task="faq"))
+    answers = await asyncio.gather(*(stub.Complete(request, timeout=20) for _ in range(count)))
+    return [answer.response_id for answer in answers]
 
 
 async def entries(url: str) -> list[Entry]:
@@ -153,10 +87,10 @@ async def entries(url: str) -> list[Entry]:
 async def test_a_killed_server_books_at_its_restart_what_a_frozen_store_did_not_take(site):
     """Calls that were answered and not booked when the process was killed are booked once, exactly."""
     async with site.serving() as server:
-        await server.complete(5)
+        await complete(server, 5)
         os.kill(site.store.pid, signal.SIGSTOP)
-        await server.complete(20)
-        await server.complete(20)  # the store is known to be away now: it hears nothing of these
+        await complete(server, 20)
+        await complete(server, 20)  # the store is known to be away now: it hears nothing of these
         await server.end(signal.SIGKILL)
     os.kill(site.store.pid, signal.SIGCONT)
     assert len(site.bill()) == 45
@@ -165,13 +99,39 @@ async def test_a_killed_server_books_at_its_restart_what_a_frozen_store_did_not_
         await until(site.agrees)
 
 
+async def test_calls_that_a_killed_server_made_without_the_store_are_at_risk(site):
+    """The store heard nothing of them, and they were not answered: the server's next start knows them."""
+    async with site.serving() as server:
+        await complete(server, 1)
+        os.kill(site.store.pid, signal.SIGSTOP)
+        site.sim.faults.add("hang", count=None)
+        calls = asyncio.ensure_future(complete(server, 5))
+        await until(lambda: has(len(site.bill()) == 6))
+        server.process.kill()
+        await asyncio.wait([calls])
+        assert isinstance(calls.exception(), grpc.aio.AioRpcError)
+    os.kill(site.store.pid, signal.SIGCONT)
+    async with site.serving() as server:
+        admin = v1.AdminServiceStub(server.channel)
+
+        async def are_at_risk() -> bool:
+            return len((await admin.ListAtRisk(v1.ListAtRiskRequest())).attempts) == 5
+
+        await until(are_at_risk)
+        risks = (await admin.ListAtRisk(v1.ListAtRiskRequest())).attempts
+        booked = {entry.attempt_id for entry in await entries(site.store.url)}
+        assert {risk.attempt_id for risk in risks} == site.bill().keys() - booked
+        assert {risk.reason for risk in risks} == {"owner_lost"}
+        assert all(risk.upper_nano_usd >= site.bill()[risk.attempt_id] for risk in risks)
+
+
 async def test_whatever_was_answered_before_a_kill_is_booked(site):
     """A server that is killed in the middle of its work loses no answer's cost and books none twice."""
     answered: list[str] = []
 
     async def load(server: Server) -> None:
         while True:
-            answered.extend(await server.complete(1))
+            answered.extend(await complete(server, 1))
 
     for kill_after in (20, 60):
         async with site.serving() as server:
@@ -203,15 +163,15 @@ def cut_append_only_file(store: Path, size_bytes: int) -> None:
 async def test_a_killed_store_gets_its_last_moments_back(site):
     """A store that starts again without its tail is given what it had acknowledged, while calls go on."""
     async with site.serving() as server:
-        await server.complete(30)
+        await complete(server, 30)
         await until(site.agrees)
         os.kill(site.store.pid, signal.SIGKILL)
         await site.store.stop()
         cut_append_only_file(site.path / "store", 20_000)
-        await server.complete(5)
+        await complete(server, 5)
         await site.store.start()
         assert len(await entries(site.store.url)) < 30
-        await server.complete(5)
+        await complete(server, 5)
         await until(site.agrees)
         assert len(site.bill()) == 40
         await until(lambda: has(bool(server.events("store_changed"))))  # lines are written together
@@ -220,42 +180,25 @@ async def test_a_killed_store_gets_its_last_moments_back(site):
 async def test_a_fail_over_that_lacks_the_tail_is_made_good(site):
     """The same server process with the data of a replica that had fallen behind is told what it lacks."""
     async with EmbeddedValkey(site.path / "replica") as replica, site.serving() as server:
-        first, second = open_store(site.store.url), open_store(replica.url)
-        ports = [await listen(client) for client in (first, second)]
-        await server.complete(10)
+        await complete(server, 10)
         await until(site.agrees)
-        await follow(second, ports[0])
-        await ask(second, "REPLICAOF", "NO", "ONE")
-        await server.complete(20)
+        await part(replica, site.store)
+        await complete(server, 20)
         await until(site.agrees)
-        await follow(first, ports[1])
-        await ask(first, "REPLICAOF", "NO", "ONE")
+        await part(site.store, replica)
         assert len(await entries(replica.url)) == 10
-        await server.complete(5)
+        await complete(server, 5)
         await until(site.agrees)
         assert len(site.bill()) == 35
-        await first.aclose()
-        await second.aclose()
 
 
-async def listen(client: Any) -> int:
-    """Let a server listen on a port, so that another can replicate it at once."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    await ask(client, "CONFIG", "SET", "repl-diskless-sync-delay", "0")
-    await ask(client, "CONFIG", "SET", "port", port)
-    return port
-
-
-async def follow(client: Any, port: int) -> None:
-    """Make a server a replica of another, and wait until it has the other's data."""
-    await ask(client, "REPLICAOF", "127.0.0.1", port)
-
-    async def is_linked() -> bool:
-        return bool((await ask(client, "INFO", "replication"))["master_link_status"] == "up")
-
-    await until(is_linked)
+async def part(follower: EmbeddedValkey, leader: EmbeddedValkey) -> None:
+    """Give a server the data of another, and let it go its own way."""
+    port = free_port()
+    await listen(leader, port)
+    await follow(follower, port)
+    async with using(follower) as client:
+        await ask(client, "REPLICAOF", "NO", "ONE")
 
 
 def child(pid: int) -> int:
@@ -268,13 +211,13 @@ async def test_a_service_that_is_killed_with_its_store_loses_nothing_that_was_an
     """Both end in the same moment, and the store's file lacks its end."""
     async with await start() as sim:
         site = Site(sim, tmp_path, EmbeddedValkey(tmp_path / "data"))
-        async with serving(tmp_path / "data", sim) as server:
-            await server.complete(30)
+        async with serving(tmp_path / "data", sim.url) as server:
+            await complete(server, 30)
             server.process.send_signal(signal.SIGSTOP)
             os.kill(child(server.process.pid), signal.SIGKILL)
             await server.end(signal.SIGKILL)
         cut_append_only_file(tmp_path / "data", 20_000)
-        async with serving(tmp_path / "data", sim):
+        async with serving(tmp_path / "data", sim.url):
             await until(site.agrees)
             assert len(site.bill()) == 30
 
@@ -282,7 +225,7 @@ async def test_a_service_that_is_killed_with_its_store_loses_nothing_that_was_an
 async def test_a_stop_leaves_a_clean_journal(site):
     """After SIGTERM there is nothing to book, and everything is kept in case the store loses it."""
     async with site.serving() as server:
-        await server.complete(20)
+        await complete(server, 20)
         assert await server.end(signal.SIGTERM) == 0
         assert [line["unbooked_entries"] for line in server.events("stopped")] == [0]
     journal = Journal(site.path / "data" / "journal")
@@ -297,7 +240,7 @@ async def test_a_stop_leaves_a_clean_journal(site):
 async def test_two_servers_do_not_share_a_data_directory(site):
     """With one store for all, each process still needs a directory of its own, and is told so."""
     async with site.serving():
-        with pytest.raises(ValueError, match="not enough values"):
+        with pytest.raises(EndedEarly):
             async with site.serving(ready=False):
                 pass
         said = max(site.path.glob("*.log")).read_text()
@@ -311,32 +254,15 @@ async def test_a_full_disk_refuses_calls_before_they_spend(site, small_disk):
     """Not ready, counted, refused with its own reason; with room on the disk all is well by itself."""
     async with site.serving(small_disk / "data", ready=False) as server:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await server.complete(1)
-        assert (caught.value.code(), reason(caught.value)) == (
-            grpc.StatusCode.UNAVAILABLE,
-            "JOURNAL_UNAVAILABLE",
-        )
+            await complete(server, 1)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert error_reason(caught.value) == v1.ERROR_REASON_JOURNAL_UNAVAILABLE
         assert not await server.is_ready()
-        assert await metric(server, "costsvc_journal_ok") == 0
+        assert await server.metric("costsvc_journal_ok") == 0
         assert not site.bill()
         enlarge = ["mount", "-o", "remount,size=16m", str(small_disk)]
         await asyncio.to_thread(subprocess.run, enlarge, check=True)
         await until(server.is_ready)
-        await server.complete(3)
+        await complete(server, 3)
         await until(site.agrees)
-        assert await metric(server, "costsvc_journal_ok") == 1
-
-
-def reason(error: grpc.aio.AioRpcError) -> str:
-    """Return the reason in an error's details."""
-    status = Status.FromString(dict(list(error.trailing_metadata() or ()))["grpc-status-details-bin"])
-    info = ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return info.reason
-
-
-async def metric(server: Server, name: str) -> float:
-    """Return the value of a metric without labels."""
-    async with aiohttp.ClientSession() as http, http.get(f"http://{server.ops}/metrics") as reply:
-        lines = (await reply.text()).splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+        assert await server.metric("costsvc_journal_ok") == 1

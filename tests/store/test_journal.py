@@ -279,6 +279,56 @@ async def test_what_is_left_while_the_journal_is_read_waits_for_the_next_reading
         assert await busy
 
 
+async def test_an_attempt_that_began_and_never_ended_waits_at_the_next_start(tmp_path):
+    """A process that is killed leaves the openings of its attempts; those that ended say so themselves."""
+    async with opened(tmp_path) as journal:
+        for name, end in (("lives", None), ("settled", Kind.SETTLEMENT), ("freed", Kind.RELEASE)):
+            opening = journal.append(name, b"opening", Kind.OPENING)
+            if end is not None:
+                ended = journal.append(name, b"end", end)
+                journal.supersede(opening, by=ended)
+                journal.ack(ended)
+        assert journal.waiting_count == 0
+    async with opened(tmp_path) as journal:
+        [one] = await journal.next_waiting()
+        assert (one.kind, one.attempt_id, one.data) == (Kind.OPENING, "lives", b"opening")
+        journal.ack(one.ticket)
+        journal.follow("another store")
+        assert sorted([one.attempt_id for one in await journal.next_waiting()]) == [
+            "freed",
+            "lives",
+            "settled",
+        ]
+
+
+async def fill(journal: Journal) -> None:
+    """Write settlements, which the store takes, until the next segment is written to."""
+    before = journal._commits.current
+    while journal._commits.current is before:
+        ticket = journal.append("filler", bytes(1_000))
+        journal.ack(ticket)
+        await journal.durable(ticket)
+
+
+async def test_an_end_is_kept_as_long_as_its_beginning(tmp_path):
+    """Without its end an attempt would count as lost: a file goes after those that it ends attempts of."""
+    async with opened(tmp_path, Limits(segment_bytes=4_096, keep_s=0)) as journal:
+        opening = journal.append("a", b"opening", Kind.OPENING)
+        stuck = journal.append("b", b"stuck")
+        await fill(journal)
+        ended = journal.append("a", b"end", Kind.RELEASE)
+        journal.supersede(opening, by=ended)
+        journal.ack(ended)
+        await fill(journal)
+        both = {opening.segment, ended.segment}
+        assert len(both) == 2
+        await journal.tend()
+        assert both <= {*journal._segments}
+        journal.ack(stuck)
+        await journal.tend()
+        assert not both & {*journal._segments}
+
+
 async def test_another_store_makes_everything_wait_that_is_kept(tmp_path):
     """Acknowledgements count for the store that gave them, before and after a start."""
     async with opened(tmp_path) as journal:
@@ -412,7 +462,7 @@ LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
 from costsvc.core.errors import JournalFailed
-from costsvc.store.journal import Journal, Limits
+from costsvc.store.journal import Journal, Limits, Ticket
 
 async def main():
     journal = Journal(Path(sys.argv[1]), Limits(segment_bytes=4_096))

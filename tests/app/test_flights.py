@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from costsvc.app.ends import End, Ends
+from costsvc.app.booking import Booking
+from costsvc.app.definitions import InForce
 from costsvc.app.flights import Flight, Flights
+from costsvc.app.telling import Teller, freed, lost
 from costsvc.core.holds import Balance
 from costsvc.ports import SystemClock
+from costsvc.store.charges import charge_of
 from costsvc.store.presence import Presence
 from tests.store.money import Bench, amounts, budget, opening
 
@@ -24,39 +27,30 @@ async def bench(store: Redis) -> Bench:
     return made
 
 
-@pytest.fixture
-def ends(bench: Bench) -> Ends:
-    """Give the ends of this process."""
-    return Ends(bench.holds, SystemClock())
-
-
-def end(*, may_have_spent: bool) -> End:
-    """Return the end of the attempt."""
-    return End(
-        opening=opening("a"), hold=AMOUNTS, charges=(), may_have_spent=may_have_spent, reason="timed_out"
-    )
-
-
 @pytest.mark.parametrize("may_have_spent", [False, True])
-async def test_an_end_that_a_store_has_lost_is_told_again(bench, ends, may_have_spent):
+async def test_an_end_that_a_store_has_lost_is_told_again(bench, may_have_spent):
     """A fail-over that lacks the end alone has the hold again; telling it twice is telling it once."""
-    freed = Balance(at_risk_nano_usd=AMOUNTS.most_nano_usd) if may_have_spent else Balance()
-    await bench.hold(opening("a"), AMOUNTS)
+    teller = Teller(Booking(bench.ledger, InForce(bench.book), frozenset()), bench.holds)
+    began = opening("a")
+    news = lost(began, AMOUNTS, [charge_of(each) for each in bench.applications(began)], "timed_out")
+    news = news if may_have_spent else freed(began)
+    ended = Balance(at_risk_nano_usd=AMOUNTS.most_nano_usd) if may_have_spent else Balance()
+    await bench.hold(began, AMOUNTS)
     copy = [(key, await bench.holds._client.dump(key)) for key in await bench.holds._client.keys()]
-    await ends.tell(end(may_have_spent=may_have_spent))
-    assert await bench.balance() == freed
+    await teller.tell(news)
+    assert await bench.balance() == ended
     await bench.holds._client.flushdb()
     for key, value in copy:
         await bench.holds._client.restore(key, 0, value)
     assert await bench.balance() == HELD
     for _ in range(2):
-        await ends.tell_again()
-        assert await bench.balance() == freed
+        await teller.tell(news)
+        assert await bench.balance() == ended
     risks = (await bench.holds.at_risk()).rows
     assert [row.attempt_id for row in risks] == (["a"] if may_have_spent else [])
 
 
-async def test_a_flight_that_ends_while_its_hold_is_asserted_holds_nothing(bench, ends):
+async def test_a_flight_that_ends_while_its_hold_is_asserted_holds_nothing(bench):
     """The end may reach the store before the hold does: what is held then is freed."""
     presence = Presence()
     flights = Flights(bench.holds, presence, SystemClock())
@@ -72,7 +66,7 @@ async def test_a_flight_that_ends_while_its_hold_is_asserted_holds_nothing(bench
 
     async def overtaken(*args: object, **options: object) -> bool:
         flights.end("a")
-        await ends.tell(end(may_have_spent=False))
+        await bench.holds.release("a", opening("a").started_at)
         return await hold_again(*args, **options)
 
     bench.holds.hold_again = overtaken
