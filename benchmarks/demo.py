@@ -39,11 +39,15 @@ _UNLABELLED = "_none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A run: its answers, the comparison with the bill where there is one, and everything that disagrees."""
+    """A run: its answers, the comparison with the bill where there is one, and everything that disagrees.
+
+    `hold_ratios` are how many calls held at most twice their bill, and how many were billed.
+    """
 
     answers: list[Answer]
     duration_s: float
     comparison: Comparison | None
+    hold_ratios: tuple[int, int] | None
     problems: list[str]
 
 
@@ -64,13 +68,20 @@ async def run(calls: int | None, at_once: int, target: str | None, serve_options
             )
             duration_s = monotonic() - started_s
             problems += await _report_problems(client, answers, started)
-        comparison = None
+        comparison = hold_ratios = None
         if stack is not None:
+            hold_ratios = await stack.hold_ratios()
             lines = await stack.bill()
             entries = await stack.entries(started, datetime.now(UTC))
             comparison = compare_bill(entries, lines)
             problems += [*comparison.mismatches, *compare_answers(answers, entries)]
-    return Outcome(answers=answers, duration_s=duration_s, comparison=comparison, problems=problems)
+    return Outcome(
+        answers=answers,
+        duration_s=duration_s,
+        comparison=comparison,
+        hold_ratios=hold_ratios,
+        problems=problems,
+    )
 
 
 async def _report_problems(client: Client, answers: Sequence[Answer], started: datetime) -> list[str]:
@@ -124,6 +135,9 @@ def show(outcome: Outcome) -> None:
         print(f"\n{title}\n{table}")
     print("\nThe books")
     print(figures.books(comparison) if comparison else "  The provider's bill and the ledger were not read.")
+    if outcome.hold_ratios:
+        fitting, billed = outcome.hold_ratios
+        print(f"\n{fitting} of {billed} calls held at most twice what they cost.")
     if outcome.problems:
         print(f"\n{len(outcome.problems)} disagreements", *outcome.problems, sep="\n  ")
     else:

@@ -81,6 +81,14 @@ class Stack:
                 after, more = page["next_after"], page["has_more"]
         return lines
 
+    async def hold_ratios(self) -> tuple[int, int]:
+        """Return how many calls held at most twice their bill, and how many were billed."""
+        async with aiohttp.ClientSession() as http, http.get(f"http://{self._ops}/metrics") as reply:
+            rows = dict(line.rsplit(" ", 1) for line in (await reply.text()).splitlines() if line[0] != "#")
+        names = ('costsvc_hold_ratio_bucket{le="2.0"}', "costsvc_hold_ratio_count")
+        fitting, billed = (int(float(rows[name])) for name in names)
+        return fitting, billed
+
     async def entries(self, start: datetime, end: datetime) -> list[Entry]:
         """Stop the service and return what its ledger has on disk, by a store that reads it anew."""
         await self._stop("serve")

@@ -25,6 +25,7 @@ from costsvc.core.usage import Usage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_RATIOS = (0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10, 30, 100)
 _TECHNIQUES = tuple((f.name, f.name.removesuffix("_nano_usd")) for f in fields(Savings))
 _CLASSES = tuple(
     (f.name, f.name.removesuffix("_tokens")) for f in fields(Usage) if f.name.endswith("_tokens")
@@ -44,6 +45,12 @@ class Metrics:
             "How long RPCs took.",
             ["method"],
             buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._hold_ratio = Histogram(
+            "costsvc_hold_ratio",
+            "What calls held as their likely cost, by what they cost.",
+            buckets=_RATIOS,
             registry=self.registry,
         )
         self._cost = self._counter("cost_usd", "What the provider charged, about.", "model")
@@ -98,6 +105,11 @@ class Metrics:
             if count := getattr(usage, name):
                 counter.inc(count)
         self._add_savings(savings)
+
+    def held(self, likely_nano_usd: int, cost_nano_usd: int) -> None:
+        """Compare what was held for a call with its bill; one that is free has nothing to compare with."""
+        if cost_nano_usd > 0:
+            self._hold_ratio.observe(likely_nano_usd / cost_nano_usd)
 
     def attempt_failed(self, failure: str) -> None:
         """Count an attempt that failed, retried or not."""

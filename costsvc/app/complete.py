@@ -217,6 +217,7 @@ class Completions:
         if entry.request_id:
             await self._once.keep(completed, entry)
         await self._settlement.book(entry, reserved.version, reserved.trace)
+        self._metrics.held(reserved.hold.q_nano_usd, entry.cost_nano_usd)
         self._planner.learn(attempt.plan, attempt.tenant, completed.reported.totals)
         return completed
 

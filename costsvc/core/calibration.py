@@ -10,6 +10,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from math import log
 
 WINDOW_CALLS = 100
 """`upper` is the largest of this many calls, so about one call in a hundred exceeds it."""
@@ -38,8 +39,9 @@ class Calibration:
     """A mean and an upper quantile for each key, learnt call by call; the key unused for longest gives way.
 
     The largest of a hundred calls is the plainest estimate of a 99 % quantile: it rises with the first call
-    that exceeds it, and forgets an outlier after a hundred more. Until the window is full, the prior fades
-    out in proportion.
+    that exceeds it, and forgets an outlier after a hundred more. Of n calls, the next one exceeds the largest
+    with a chance of 1 in n + 1, by an amount that larger values of are ever less likely, up to the prior's
+    upper value: so much of the way to that is added until the window is full.
     """
 
     def __init__(self, prior: Band, *, capacity: int = 10_000) -> None:
@@ -55,18 +57,19 @@ class Calibration:
         track = self._tracks.get(key)
         return track.band if track else self._prior
 
+    def upper(self, key: Hashable, most: float) -> float:
+        """Return the upper value of `band` where no value is above `most`, which is less still to learn."""
+        prior = min(self._prior.upper, most)
+        track = self._tracks.get(key)
+        return min(max(_upper(track, prior), track.band.expected), most) if track else prior
+
     def observe(self, key: Hashable, value: float) -> None:
         """Learn from a call: `value` is what `band` tries to foresee, not negative."""
         track = self._track(key)
         _remember(track, value)
         rate = max(1 / (track.observed_count + _PRIOR_CALLS), _SLOWEST_MEAN_RATE)
         expected = track.band.expected + rate * (value - track.band.expected)
-        track.band = Band(expected, max(self._upper(track), expected))
-
-    def _upper(self, track: _Track) -> float:
-        largest = track.largest
-        unknown_share = max(1 - track.observed_count / WINDOW_CALLS, 0.0)
-        return largest + unknown_share * max(self._prior.upper - largest, 0.0)
+        track.band = Band(expected, max(_upper(track, self._prior.upper), expected))
 
     def _track(self, key: Hashable) -> _Track:
         track = self._tracks.get(key)
@@ -76,6 +79,15 @@ class Calibration:
                 self._tracks.popitem(last=False)
         self._tracks.move_to_end(key)
         return track
+
+
+def _upper(track: _Track, prior: float) -> float:
+    """Return the value that 1 % of calls exceed, where exceeding the largest falls off exponentially.
+
+    1 / (n + 1) * 100 ** -x = 1 / 100, x being the share of the way from the largest to the prior's upper.
+    """
+    share = max(log(WINDOW_CALLS / (track.observed_count + 1)) / log(WINDOW_CALLS), 0.0)
+    return track.largest + share * max(prior - track.largest, 0.0)
 
 
 def _remember(track: _Track, value: float) -> None:

@@ -110,8 +110,9 @@ def expect_output(
     calibration: Calibration, tenant: str, model: str, task: str, max_tokens: int
 ) -> Expectation:
     """Return the output tokens to expect, by earlier answers to this task, never above the cap."""
-    band = calibration.band((tenant, model, task))
-    return Expectation(min(round(band.expected), max_tokens), min(int(band.upper) + 1, max_tokens))
+    key = tenant, model, task
+    expected, upper = calibration.band(key).expected, calibration.upper(key, max_tokens)
+    return Expectation(min(round(expected), max_tokens), min(int(upper) + 1, max_tokens))
 
 
 def observe_output(calibration: Calibration, tenant: str, model: str, task: str, output_tokens: int) -> None:

@@ -83,21 +83,10 @@ def wire(
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
     planner = Planner(catalog, policy, Observations())
-    book, holds = BudgetBook(client), Holds(client, owner=new_id())
-    in_force = InForce(book)
+    in_force, holds = InForce(BudgetBook(client)), Holds(client, owner=new_id())
     booking = Booking(ledger, in_force, policy.report_labels)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
-    holding = Holding(
-        book=book,
-        in_force=in_force,
-        holds=holds,
-        ledger=ledger,
-        presence=presence,
-        settlement=settlement,
-        planner=planner,
-        metrics=metrics,
-        clock=clock,
-    )
+    holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
     once = _once(settings, planner, Claims(client, holds.lease), settlement, in_flight, metrics)
     completions = Completions(
         planner=planner,
@@ -135,6 +124,28 @@ def wire(
         once=once,
         retention=_retention(settings, client),
         health=Health(presence, journal),
+    )
+
+
+def _holding(  # noqa: PLR0917 - parts of one process
+    client: Redis,
+    in_force: InForce,
+    holds: Holds,
+    presence: Presence,
+    settlement: Settlement,
+    planner: Planner,
+    metrics: Metrics,
+) -> Holding:
+    return Holding(
+        book=BudgetBook(client),
+        in_force=in_force,
+        holds=holds,
+        ledger=Ledger(client),
+        presence=presence,
+        settlement=settlement,
+        planner=planner,
+        metrics=metrics,
+        clock=SystemClock(),
     )
 
 
