@@ -115,7 +115,7 @@ def wire(
     return Parts(
         calls=calls,
         servicer=servicer,
-        admin=AdminServicer(calls, _administration(catalog, policy, book, holds, booking, metrics, client)),
+        admin=AdminServicer(calls, _administration(catalog, policy, holds, booking, metrics, client)),
         in_flight=in_flight,
         settlement=settlement,
         holding=holding,
@@ -172,7 +172,6 @@ def _once(  # noqa: PLR0917 - parts of one process
 def _administration(  # noqa: PLR0917 - parts of one process
     catalog: Catalog,
     policy: Policy,
-    book: BudgetBook,
     holds: Holds,
     booking: Booking,
     metrics: Metrics,
@@ -180,7 +179,7 @@ def _administration(  # noqa: PLR0917 - parts of one process
 ) -> Administration:
     return Administration(
         catalog=catalog,
-        budgets=book,
+        budgets=BudgetBook(client),
         holds=holds,
         risks=Risks(client),
         erasure=Erasure(client),

@@ -39,6 +39,7 @@ from costsvc.ports import Upstream, UpstreamAnswer, UpstreamRequest
 from costsvc.provider_sim import RunningSim, start
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
+from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
@@ -176,6 +177,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             budgets=book,
             holds=holds,
             risks=Risks(store),
+            erasure=Erasure(store),
             booking=booking,
             label_keys=frozenset(),
             metrics=metrics,

@@ -16,8 +16,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from costsvc import v1
+from costsvc.config import load_catalog_files
 from costsvc.core.entry import Entry
 from costsvc.store import keys
+from costsvc.store.audit import audit
 from costsvc.store.connection import ask, open_store
 from costsvc.store.ledger import Ledger
 from tests.faults.judge import Books, problems_of
@@ -160,7 +162,7 @@ async def agreement(
     async def is_agreed() -> bool:
         nonlocal books, problems
         books = await read_books(provider, fleet, store)
-        problems = problems_of(books)
+        problems = problems_of(books) + await audited(store)
         if resolved:
             problems += [f"{risk.attempt_id}: still at risk" for risk in books.risks]
         return not problems
@@ -168,6 +170,16 @@ async def agreement(
     with suppress(TimeoutError):
         await until(is_agreed, _AGREE_S)
     return books, problems
+
+
+async def audited(store: Store) -> list[str]:
+    """Return what the service's own audit finds."""
+    async with open_store(store.url, connect_timeout_s=5) as client:
+        found = await audit(client, load_catalog_files(), owner="judge")
+    return [
+        f"{each.where}: {each.kind.name} {each.what} {each.kept}, not {each.expected}"
+        for each in found.findings
+    ]
 
 
 async def read_books(provider: Provider, fleet: Fleet, store: Store) -> Books:
