@@ -20,7 +20,7 @@ def load_catalog_files(overlays: Sequence[Path] = ()) -> Catalog:
         CatalogError: naming file, table and field.
     """
     return load_catalog(
-        read_text(CATALOG), [(str(path), _read_file(path)) for path in overlays], base_name=CATALOG
+        read_text(CATALOG), [(str(path), read_file(path)) for path in overlays], base_name=CATALOG
     )
 
 
@@ -32,10 +32,15 @@ def load_policy_file(path: Path | None, catalog: Catalog) -> Policy:
     """
     if path is None:
         return read_policy(read_text(POLICY), catalog, name=POLICY)
-    return read_policy(_read_file(path), catalog, name=str(path))
+    return read_policy(read_file(path), catalog, name=str(path))
 
 
-def _read_file(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """Return the text of an operator's file.
+
+    Raises:
+        CatalogError: naming the file.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

@@ -75,6 +75,9 @@ class Metrics:
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
         self._journal_bytes = self._gauge("journal_bytes", "Bytes of the journal's records.")
         self._pending = self._gauge("pending_settlements", "Settlements that the store has not taken yet.")
+        self._policy_failed = self._gauge(
+            "policy_reload_failed", "1 while the policy file cannot be used and an earlier one is in force."
+        )
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
         self._token_children: dict[str, tuple[Counter, tuple[tuple[str, Counter], ...]]] = {}
 
@@ -151,6 +154,10 @@ class Metrics:
         """Note whether the journal takes settlements, and how much it holds."""
         self._journal_ok.set(ok)
         self._journal_bytes.set(size_bytes)
+
+    def policy_reload_failed(self, *, failed: bool) -> None:
+        """Note whether the policy file can be used."""
+        self._policy_failed.set(failed)
 
     def text(self) -> bytes:
         """Return the exposition, of type `CONTENT_TYPE`."""

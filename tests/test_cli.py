@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from costsvc.cli.commands import costsvc
 from costsvc.core.money import format_usd
+from costsvc.data import read_text
 from costsvc.settings import OPTIONS
 from costsvc.store import keys
 from costsvc.store.connection import open_store
@@ -605,3 +606,21 @@ def test_a_tenants_contents_are_erased_after_a_question(target: tuple[str, str])
     assert (erased.returncode, erased.stdout.splitlines()[0]) == (0, "stored answers: 0 erased")
     found = json.loads(program("tenant", "delete-data", "acme", "--yes", "--json", *target).stdout)
     assert found["contents"][0] == {"kind": "stored_answers", "erased_count": "0"}
+
+
+def test_a_hang_up_reads_the_policy_again(tmp_path: Path) -> None:
+    """SIGHUP takes what the file says, at once, and never ends the process."""
+    path = tmp_path / "policy.toml"
+    path.write_text(read_text("policy.toml"))
+    process, ready = start(*SIMULATED, "--data-dir", tmp_path / "data", "--policy", path)
+    try:
+        asked = ("route", "Hello?", "--target", ready["listen"])
+        assert "claude-sonnet-5-5 (medium)" in program(*asked).stdout
+        path.write_text(path.read_text().replace('default_tier = "medium"', 'default_tier = "simple"'))
+        process.send_signal(signal.SIGHUP)
+        deadline = monotonic() + READY_S
+        while "claude-haiku-5-5 (simple)" not in program(*asked).stdout:
+            assert monotonic() < deadline
+    finally:
+        code, _ = stop(process)
+    assert code == 0

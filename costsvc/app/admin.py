@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from costsvc.app.booking import Booking
 from costsvc.app.pages import page_size, read_token, write_token
+from costsvc.app.policies import PolicyInForce
 from costsvc.app.record import opened_entry, read_reported
 from costsvc.core.budget import Budget, Kind, validated
 from costsvc.core.catalog import Catalog
@@ -86,7 +87,7 @@ class Administration:
         risks: Risks,
         erasure: Erasure,
         booking: Booking,
-        label_keys: frozenset[str],
+        policy_in_force: PolicyInForce,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -96,7 +97,7 @@ class Administration:
         self._risks = risks
         self._erasure = erasure
         self._booking = booking
-        self._label_keys = label_keys
+        self._policy_in_force = policy_in_force
         self._metrics = metrics
         self._clock = clock
 
@@ -108,7 +109,7 @@ class Administration:
             StoreUnavailable: it may have happened or not; repeat it.
         """
         kept = validated(budget, self._catalog)
-        if kept.scope.kind in _LABELS and kept.scope.key not in self._label_keys:
+        if kept.scope.kind in _LABELS and kept.scope.key not in self._policy_in_force.policy.report_labels:
             problem = (
                 f"{kept.scope.key!r} is not added up, so nobody could say what was spent before: "
                 "add it to the policy's report_labels first"

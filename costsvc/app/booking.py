@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 from costsvc.app.definitions import InForce
+from costsvc.app.policies import PolicyInForce
 from costsvc.core.entry import REVERSED, Entry, correction
 from costsvc.core.errors import StoreUnavailable
 from costsvc.store.ledger import Ledger, Outdated, Resolved, Settled
@@ -14,12 +14,12 @@ _ROUNDS = 6  # definitions that change, and a resolution to amend, while one ent
 
 
 class Booking:
-    """The one way into the ledger. `label_keys` are those that reports add up."""
+    """The one way into the ledger; reports add up the labels that the policy lists."""
 
-    def __init__(self, ledger: Ledger, in_force: InForce, label_keys: Collection[str]) -> None:
+    def __init__(self, ledger: Ledger, in_force: InForce, policy_in_force: PolicyInForce) -> None:
         self._ledger = ledger
         self._in_force = in_force
-        self._label_keys = label_keys
+        self._policy_in_force = policy_in_force
 
     async def book(
         self, entry: Entry, *, encoded: bytes = b"", version: int | None = None, once_per: str = ""
@@ -39,7 +39,7 @@ class Booking:
         for _ in range(_ROUNDS):
             outcome = await self._ledger.settle(
                 change,
-                label_keys=self._label_keys,
+                label_keys=self._policy_in_force.policy.report_labels,
                 once_per=once_per,
                 encoded=encoded if change is entry else b"",
                 version=version,

@@ -26,6 +26,6 @@ async def hold_capped(
         return attempt, reserved
     await holding.release(reserved)
     capped = replace(request, min_tier=min(request.min_tier, cap), max_tier=min(request.max_tier, cap))
-    plan = planner.plan(capped, attempt.tenant, attempt.started_at)
+    plan = planner.plan(capped, attempt.tenant, attempt.started_at, attempt.plan.pin)
     attempt = replace(attempt, response_id=new_id(), plan=plan)
     return attempt, await holding.hold(attempt, until)

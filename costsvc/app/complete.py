@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -17,6 +18,7 @@ import structlog
 from costsvc.app.attempt import Attempt, Caller, Completed, Started, complete, entry_of
 from costsvc.app.audience import Audience
 from costsvc.app.capping import hold_capped
+from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.once import Once
@@ -55,6 +57,7 @@ class Completions:
         settlement: Settlement,
         in_flight: InFlight,
         once: Once,
+        conversations: Conversations,
         holding: Holding,
         metrics: Metrics,
         clock: Clock,
@@ -66,6 +69,7 @@ class Completions:
         self._settlement = settlement
         self._in_flight = in_flight
         self._once = once
+        self._conversations = conversations
         self._holding = holding
         self._breakers = Breakers()
         self._metrics = metrics
@@ -155,8 +159,9 @@ class Completions:
         self, first: Attempt, audience: Audience, relay: Relay[Started] | None = None
     ) -> Completed:
         """Make attempts until one is answered, or until no further one would help."""
-        attempt, tries = first, Tries(first, self._planner, self._clock)
         try:
+            attempt = await self._continued(first)
+            tries = Tries(attempt, self._planner, self._clock)
             while True:
                 try:
                     self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
@@ -173,6 +178,11 @@ class Completions:
         finally:
             if relay is not None:
                 relay.end()
+
+    async def _continued(self, attempt: Attempt) -> Attempt:
+        """Let a turn of a conversation be answered where the conversation is."""
+        plan = await self._conversations.continued(attempt.plan, attempt.tenant, attempt.started_at)
+        return replace(attempt, plan=plan)
 
     async def _try(
         self, attempt: Attempt, reserved: Reserved, audience: Audience, relay: Relay[Started] | None
@@ -216,9 +226,13 @@ class Completions:
         )
         if entry.request_id:
             await self._once.keep(completed, entry)
-        await self._settlement.book(entry, reserved.version, reserved.trace)
+        totals = completed.reported.totals
+        await asyncio.gather(
+            self._settlement.book(entry, reserved.version, reserved.trace),
+            self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at),
+        )
         self._metrics.held(reserved.hold.q_nano_usd, entry.cost_nano_usd)
-        self._planner.learn(attempt.plan, attempt.tenant, completed.reported.totals)
+        self._planner.learn(attempt.plan, attempt.tenant, totals)
         return completed
 
     def _elapsed_ms(self, attempt: Attempt) -> int:

@@ -10,7 +10,7 @@ from costsvc.app.plan import Plan, Planner
 from costsvc.core.candidates import tier_of
 from costsvc.core.catalog import Model
 from costsvc.core.prospect import Range, cost_range
-from costsvc.core.request import ModelRequest, Tier
+from costsvc.core.request import Tier
 from costsvc.core.routing import Decision
 
 __all__ = ["Estimate", "Estimator", "ModelEstimate", "Range"]
@@ -44,9 +44,8 @@ class Estimator:
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
 
-    def estimate(self, request: ModelRequest, tenant: str, *, all_candidates: bool, at: datetime) -> Estimate:
-        """Estimate a request as Route would plan it; raises what planning raises."""
-        plan = self._planner.plan(request, tenant, at)
+    def estimate(self, plan: Plan, tenant: str, *, all_candidates: bool, at: datetime) -> Estimate:
+        """Estimate what has been planned."""
         chosen = self._on(plan.decision.model, plan, tenant, at)
         others = sorted(self._others(plan, tenant, at), key=_expected_cost) if all_candidates else ()
         return Estimate((chosen, *others), plan.decision)

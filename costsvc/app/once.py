@@ -21,6 +21,7 @@ from costsvc.app.attempt import Attempt, Completed, completed_before
 from costsvc.app.audience import Audience
 from costsvc.app.endings import Endings
 from costsvc.app.in_flight import InFlight
+from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
@@ -37,7 +38,6 @@ from costsvc.core.errors import (
     Violation,
 )
 from costsvc.core.request import ModelRequest
-from costsvc.core.retry import OnUnknown
 from costsvc.core.same_request import fingerprint
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
@@ -98,7 +98,7 @@ class Once:
         settlement: Settlement,
         in_flight: InFlight,
         catalog: Catalog,
-        on_unknown: OnUnknown,
+        policy_in_force: PolicyInForce,
         answer_ttl: timedelta,
         metrics: Metrics,
         clock: Clock,
@@ -108,7 +108,7 @@ class Once:
         self._settlement = settlement
         self._in_flight = in_flight
         self._catalog = catalog
-        self._repeats_lost = on_unknown is OnUnknown.RETRY
+        self._policy_in_force = policy_in_force
         self._answer_ttl = answer_ttl
         self._metrics = metrics
         self._clock = clock
@@ -167,7 +167,7 @@ class Once:
         except TimeoutError:
             raise StillRunning from None
         except ProviderError as error:
-            if error.may_have_spent and not self._repeats_lost:
+            if error.may_have_spent and not self._policy_in_force.policy.repeats_lost:
                 raise OutcomeUnknown from error
             if error.may_have_spent or error.failure is Failure.TIMED_OUT:
                 return None
@@ -237,7 +237,10 @@ class Once:
         not_after = now + LATEST
         try:
             found = await self._claims.claim(
-                leader.claim, now=now, not_after=not_after, repeats_lost=self._repeats_lost
+                leader.claim,
+                now=now,
+                not_after=not_after,
+                repeats_lost=self._policy_in_force.policy.repeats_lost,
             )
         except StoreUnavailable:
             leader.is_open, leader.doubtful_until = True, not_after

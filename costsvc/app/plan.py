@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from costsvc.app.observations import Observations
+from costsvc.app.policies import PolicyInForce
 from costsvc.core.candidates import Question, Reason, consider, tier_of
 from costsvc.core.catalog import Catalog, Model
 from costsvc.core.constraints import Needs, needs_of
@@ -33,7 +34,10 @@ _TRUE = Member(value=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A decision together with the changes to the body and the headers that carry it out."""
+    """A decision together with the changes to the body and the headers that carry it out.
+
+    `pin` is where the conversation was; `is_fallback` where another model than the chosen one is tried.
+    """
 
     request: ModelRequest
     decision: Decision
@@ -41,6 +45,8 @@ class Plan:
     content: Content
     breakpoint: Breakpoint | None
     drops_sampling: bool
+    pin: Pin | None
+    is_fallback: bool = False
 
     def body(self, *, stream: bool) -> bytes:
         """Return the body as it goes to the provider: the caller's, but for what was decided."""
@@ -56,6 +62,11 @@ class Plan:
         return request.body_with(changes)
 
     @property
+    def asks_for_one_hour(self) -> bool:
+        """Whether some breakpoint of the caller asks to be kept for an hour."""
+        return any('"1h"' in member.text for member in self.request.members.values())
+
+    @property
     def headers(self) -> dict[str, str]:
         """The headers that carry out the rest."""
         headers = {"anthropic-beta": ",".join(self.request.betas)} if self.request.betas else {}
@@ -65,12 +76,17 @@ class Plan:
 
 
 class Planner:
-    """Plans requests by one policy and one catalogue."""
+    """Plans requests by the policy in force and one catalogue."""
 
-    def __init__(self, catalog: Catalog, policy: Policy, observations: Observations) -> None:
+    def __init__(self, catalog: Catalog, policy_in_force: PolicyInForce, observations: Observations) -> None:
         self.catalog = catalog
-        self.policy = policy
+        self._policy_in_force = policy_in_force
         self._observations = observations
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force; one decision takes no time in which it could change."""
+        return self._policy_in_force.policy
 
     def plan(self, request: ModelRequest, tenant: str, at: datetime, pin: Pin | None = None) -> Plan:
         """Decide how a request is answered; `pin` is where its conversation is.
@@ -95,6 +111,7 @@ class Planner:
             content=content,
             breakpoint=breakpoint_,
             drops_sampling=self.policy.sampling is Sampling.DROP,
+            pin=pin,
         )
 
     def fall_back(self, plan: Plan, name: str, tenant: str, at: datetime, why: str) -> Plan | None:
@@ -105,7 +122,8 @@ class Planner:
         if candidate.ruled_out:
             return None
         decision = fall_back(plan.decision, candidate, why)
-        return replace(plan, decision=decision, breakpoint=place_breakpoint(request, self.policy, model))
+        placed = place_breakpoint(request, self.policy, model)
+        return replace(plan, decision=decision, breakpoint=placed, is_fallback=True)
 
     def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
         """Return what lies ahead of a plan: on the model that it decides for, or on another."""

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from costsvc.app.booking import Booking
+from costsvc.app.conversations import Conversations
 from costsvc.app.plan import Planner
 from costsvc.app.reserve import Reserving
 from costsvc.core.candidates import tier_of
@@ -62,9 +63,17 @@ class Recorder:
     """The use case behind Record."""
 
     def __init__(
-        self, planner: Planner, booking: Booking, reserving: Reserving, metrics: Metrics, clock: Clock
+        self,
+        planner: Planner,
+        conversations: Conversations,
+        booking: Booking,
+        reserving: Reserving,
+        *,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._planner = planner
+        self._conversations = conversations
         self._reserving = reserving
         self._booking = booking
         self._metrics = metrics
@@ -118,6 +127,7 @@ class Recorder:
             total_ms=round((ended_at - opening.started_at) / timedelta(milliseconds=1)),
         )
         await self._book(entry, once_per="" if recording.hold_id else recording.request_id)
+        await self._conversations.recorded(entry)
         return Recorded(entry_id=entry.entry_id, reported=reported, account=accounted)
 
     def _opening(self, recording: Recording, tenant: str, model: Model, started_at: datetime) -> Opening:

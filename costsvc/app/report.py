@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from hashlib import sha256
 
+from costsvc.app.policies import PolicyInForce
 from costsvc.core.entry import MEASURES
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.savings import Savings
@@ -86,10 +87,10 @@ class Report:
 class Reporter:
     """The use case behind Report."""
 
-    def __init__(self, rollups: Rollups, holds: Holds, label_keys: frozenset[str]) -> None:
+    def __init__(self, rollups: Rollups, holds: Holds, policy_in_force: PolicyInForce) -> None:
         self._rollups = rollups
         self._holds = holds
-        self._label_keys = label_keys
+        self._policy_in_force = policy_in_force
 
     async def report(self, query: Query) -> Report:
         """Return a page of sums.
@@ -138,8 +139,8 @@ class Reporter:
             )
         if (query.group_by is GroupBy.LABEL) != bool(query.label_key):
             raise InvalidRequest(Violation("label_key", "goes with GROUP_BY_LABEL, and only with it"))
-        if query.label_key and query.label_key not in self._label_keys:
-            kept = ", ".join(sorted(self._label_keys)) or "none"
+        if query.label_key and query.label_key not in self._policy_in_force.policy.report_labels:
+            kept = ", ".join(sorted(self._policy_in_force.policy.report_labels)) or "none"
             raise InvalidRequest(Violation("label_key", f"is not added up; the policy lists {kept}"))
 
 

@@ -9,7 +9,7 @@ model cannot answer, or moving pays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
 from costsvc.core.catalog import Model
@@ -20,6 +20,7 @@ from costsvc.core.usage import Usage
 MOST_TURNS = 20
 """More turns than these are not reckoned with, however long the conversation has been."""
 
+_FIVE_MINUTES, _ONE_HOUR = timedelta(minutes=5), timedelta(hours=1)
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
@@ -50,6 +51,21 @@ class Bounds:
         if self.only:
             return model.id in self.only
         return tier is not None and self.lowest <= tier <= self.highest
+
+
+def after_turn(before: Pin | None, model: Model, usage: Usage, *, at: datetime, one_hour: bool) -> Pin:
+    """Return where a conversation is after a turn that began at an instant.
+
+    The time of what is cached runs from the beginning of the turn; `one_hour` where the request asks for the
+    longer one.
+    """
+    long = one_hour or usage.cache_write_1h_tokens > 0
+    return Pin(
+        model=model.id,
+        turns=(before.turns if before else 0) + 1,
+        cached_tokens=usage.prompt_tokens - usage.input_tokens,
+        cached_until=at + (_ONE_HOUR if long else _FIVE_MINUTES),
+    )
 
 
 def keep(question: Question, pin: Pin, chosen: Candidate, bounds: Bounds) -> tuple[Candidate, Reason]:

@@ -85,6 +85,11 @@ class Policy:
         ruled = (model for rule in self.rules for model in rule.models)
         return tuple(dict.fromkeys((*listed, *ruled, self.baseline_model)))
 
+    @property
+    def repeats_lost(self) -> bool:
+        """Whether an attempt that may have been billed is made again."""
+        return self.retries.on_unknown is OnUnknown.RETRY
+
     def max_tokens(self, task: str) -> int:
         """Return the most tokens an answer may have where the caller does not say."""
         known = self.tasks.get(task)
@@ -124,11 +129,16 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
             for name in fallbacks.values
         },
         namespaces=read_namespaces(top.row("response_cache", {})),
-        hash=sha256(text.encode()).hexdigest()[:16],
+        hash=policy_hash(text),
     )
     for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):
         row.finish()
     return policy
+
+
+def policy_hash(text: str) -> str:
+    """Return what names a policy's text in logs."""
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def _task(row: Row) -> Task:

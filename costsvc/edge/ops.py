@@ -47,7 +47,11 @@ class OpsServer:
 
 
 async def serve_ops(
-    address: str, *, metrics: Metrics, ready: Callable[[], Parts], configuration: Mapping[str, Any]
+    address: str,
+    *,
+    metrics: Metrics,
+    ready: Callable[[], Parts],
+    configuration: Callable[[], Mapping[str, Any]],
 ) -> OpsServer:
     """Listen on host:port (0 takes a free port). `ready` names the parts that must all be well.
 
@@ -77,7 +81,7 @@ def configuration(settings: Settings, catalog: Catalog, policy: Policy) -> dict[
 
 
 def _application(
-    metrics: Metrics, ready: Callable[[], Parts], configuration: Mapping[str, Any]
+    metrics: Metrics, ready: Callable[[], Parts], configuration: Callable[[], Mapping[str, Any]]
 ) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"alive": True})
@@ -93,7 +97,7 @@ def _application(
         return web.Response(body=metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def configz(_: web.Request) -> web.Response:
-        return web.json_response(configuration)
+        return web.json_response(configuration())
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 
 from costsvc import v1
 from costsvc.addresses import CannotListen, join_address, split_address
+from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.request import MAX_BODY_BYTES
@@ -70,7 +71,7 @@ class Running:
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what runs.
+    """Serve until SIGTERM or SIGINT, then finish what runs; SIGHUP reads the policy again.
 
     Raises:
         CannotStart, CannotListen, CatalogError, StoreRefused: with a sentence for the operator.
@@ -80,6 +81,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serving(settings) as running:
+        loop.add_signal_handler(signal.SIGHUP, running.parts.policy_watch.ask)
         shown = settings.shown()
         log.info(
             "ready",
@@ -97,13 +99,13 @@ async def run(settings: Settings) -> None:
 async def serving(settings: Settings) -> AsyncIterator[Running]:
     """Run the whole service inside the running event loop; leaving the context stops it in order."""
     catalog = load_catalog_files(settings.catalog)
-    policy = load_policy_file(settings.policy, catalog)
+    in_force = PolicyInForce(load_policy_file(settings.policy, catalog))
     metrics, presence = Metrics(), Presence()
     async with AsyncExitStack() as stack:
         parts = wire(
             settings,
             catalog=catalog,
-            policy=policy,
+            policy_in_force=in_force,
             client=await _open_store(settings, presence, stack),
             presence=presence,
             upstream=await _open_upstream(settings, stack),
@@ -122,6 +124,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             parts.once.endings.keep_telling(),
             parts.retention.keep_sealing(),
             parts.health.watch(),
+            *((parts.policy_watch.keep_looking(),) if settings.policy else ()),
         ):
             _in_background(stack, work)
         ops = await stack.enter_async_context(
@@ -129,7 +132,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
                 settings.ops,
                 metrics=metrics,
                 ready=parts.health.parts,
-                configuration=configuration(settings, catalog, policy),
+                configuration=lambda: configuration(settings, catalog, in_force.policy),
             )
         )
         server, address = _grpc_server(settings, parts)

@@ -14,6 +14,7 @@ from grpc.aio import ServicerContext
 from costsvc import v1
 from costsvc.app.attempt import Completed, Started
 from costsvc.app.complete import Completions
+from costsvc.app.conversations import Conversations
 from costsvc.app.estimate import Estimator
 from costsvc.app.plan import Plan, Planner
 from costsvc.app.record import Recorder
@@ -44,6 +45,7 @@ class CostServicer(v1.CostServiceServicer):
         *,
         calls: Calls,
         planner: Planner,
+        conversations: Conversations,
         completions: Completions,
         estimator: Estimator,
         reserving: Reserving,
@@ -53,6 +55,7 @@ class CostServicer(v1.CostServiceServicer):
     ) -> None:
         self._calls = calls
         self._planner = planner
+        self._conversations = conversations
         self._completions = completions
         self._estimator = estimator
         self._reserving = reserving
@@ -185,15 +188,16 @@ class CostServicer(v1.CostServiceServicer):
         return to_proto.report_response(report)
 
     async def _plan(self, message: v1.Request, call: Call) -> Plan:
-        request = await _read(message)
+        request, tenant, now = await _read(message), call.caller.tenant, self._clock.now()
         with from_proto.within("request"):
-            return self._planner.plan(request, call.caller.tenant, self._clock.now())
+            plan = self._planner.plan(request, tenant, now)
+            return await self._conversations.continued(plan, tenant, now)
 
     async def _estimate(self, message: v1.EstimateRequest, call: Call) -> v1.EstimateResponse:
-        request = await _read(message.request)
+        plan, tenant = await self._plan(message.request, call), call.caller.tenant
         with from_proto.within("request"):
             estimate = self._estimator.estimate(
-                request, call.caller.tenant, all_candidates=message.all_candidates, at=self._clock.now()
+                plan, tenant, all_candidates=message.all_candidates, at=self._clock.now()
             )
         return to_proto.estimate_response(estimate)
 

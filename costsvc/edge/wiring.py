@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 from redis.asyncio import Redis
 
@@ -11,6 +13,7 @@ from costsvc.app.admin import Administration
 from costsvc.app.alerts import Alerting, Post, Webhook
 from costsvc.app.booking import Booking
 from costsvc.app.complete import Completions
+from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.estimate import Estimator
 from costsvc.app.holding import Holding
@@ -19,6 +22,7 @@ from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
+from costsvc.app.policies import PolicyInForce, PolicyWatch
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.reserve import Reserving
@@ -26,8 +30,9 @@ from costsvc.app.retention import Retention
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller
 from costsvc.app.watch import StoreWatch
+from costsvc.config import read_file
 from costsvc.core.catalog import Catalog
-from costsvc.core.policy import Policy
+from costsvc.core.policy import read_policy
 from costsvc.edge.admin_servicer import AdminServicer
 from costsvc.edge.admission import Admission
 from costsvc.edge.calls import Calls
@@ -40,6 +45,7 @@ from costsvc.store.alerts import AlertQueue
 from costsvc.store.archive import Archive
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
+from costsvc.store.conversations import ConversationBook
 from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
@@ -65,6 +71,7 @@ class Parts:
     alerting: Alerting
     once: Once
     retention: Retention
+    policy_watch: PolicyWatch
     health: Health
 
 
@@ -72,7 +79,7 @@ def wire(
     settings: Settings,
     *,
     catalog: Catalog,
-    policy: Policy,
+    policy_in_force: PolicyInForce,
     client: Redis,
     presence: Presence,
     journal: Journal,
@@ -82,14 +89,16 @@ def wire(
 ) -> Parts:
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
-    planner = Planner(catalog, policy, Observations())
+    planner = Planner(catalog, policy_in_force, Observations())
     in_force, holds = InForce(BudgetBook(client)), Holds(client, owner=new_id())
-    booking = Booking(ledger, in_force, policy.report_labels)
+    booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
-    once = _once(settings, planner, Claims(client, holds.lease), settlement, in_flight, metrics)
+    once = _once(settings, planner, policy_in_force, client, holds, settlement, in_flight, metrics)
+    conversations = Conversations(ConversationBook(client), planner)
     completions = Completions(
         planner=planner,
+        conversations=conversations,
         upstream=upstream,
         settlement=settlement,
         in_flight=in_flight,
@@ -105,17 +114,20 @@ def wire(
     servicer = CostServicer(
         calls=calls,
         planner=planner,
+        conversations=conversations,
         completions=completions,
         estimator=Estimator(planner),
         reserving=reserving,
-        recorder=Recorder(planner, booking, reserving, metrics, clock),
-        reporter=Reporter(ledger.rollups, holds, policy.report_labels),
+        recorder=Recorder(planner, conversations, booking, reserving, metrics=metrics, clock=clock),
+        reporter=Reporter(ledger.rollups, holds, policy_in_force),
         clock=clock,
     )
+    administration = _administration(catalog, policy_in_force, holds, booking, metrics, client)
     return Parts(
         calls=calls,
         servicer=servicer,
-        admin=AdminServicer(calls, _administration(catalog, policy, holds, booking, metrics, client)),
+        admin=AdminServicer(calls, administration),
+        policy_watch=_policy_watch(settings, catalog, policy_in_force, metrics),
         in_flight=in_flight,
         settlement=settlement,
         holding=holding,
@@ -152,26 +164,36 @@ def _holding(  # noqa: PLR0917 - parts of one process
 def _once(  # noqa: PLR0917 - parts of one process
     settings: Settings,
     planner: Planner,
-    claims: Claims,
+    policy_in_force: PolicyInForce,
+    client: Redis,
+    holds: Holds,
     settlement: Settlement,
     in_flight: InFlight,
     metrics: Metrics,
 ) -> Once:
     return Once(
-        claims=claims,
+        claims=Claims(client, holds.lease),
         settlement=settlement,
         in_flight=in_flight,
         catalog=planner.catalog,
-        on_unknown=planner.policy.retries.on_unknown,
+        policy_in_force=policy_in_force,
         answer_ttl=timedelta(seconds=settings.answer_ttl_s),
         metrics=metrics,
         clock=SystemClock(),
     )
 
 
+def _policy_watch(
+    settings: Settings, catalog: Catalog, policy_in_force: PolicyInForce, metrics: Metrics
+) -> PolicyWatch:
+    path = settings.policy or Path()
+    parse = partial(read_policy, catalog=catalog, name=str(path))
+    return PolicyWatch(policy_in_force, partial(read_file, path), parse, metrics)
+
+
 def _administration(  # noqa: PLR0917 - parts of one process
     catalog: Catalog,
-    policy: Policy,
+    policy_in_force: PolicyInForce,
     holds: Holds,
     booking: Booking,
     metrics: Metrics,
@@ -184,7 +206,7 @@ def _administration(  # noqa: PLR0917 - parts of one process
         risks=Risks(client),
         erasure=Erasure(client),
         booking=booking,
-        label_keys=policy.report_labels,
+        policy_in_force=policy_in_force,
         metrics=metrics,
         clock=SystemClock(),
     )

@@ -163,6 +163,11 @@ def of_day(day: str) -> tuple[str, ...]:
     return attempts(day), requests(day), values(day)
 
 
+def conversation(tenant: str, conversation_id: str) -> str:
+    """Return the text that says where a conversation is; it lives only as long as it may matter."""
+    return f"conversation:{request_field(tenant, conversation_id)}"
+
+
 def stored_answer(prefix: str, fingerprint: str) -> str:
     """Return the text of a stored answer; `prefix` is its scope's."""
     return f"cache:{{{prefix}{fingerprint}}}:answer"

@@ -19,12 +19,14 @@ from costsvc.app.admin import Administration, Resolution
 from costsvc.app.attempt import Caller, Completed
 from costsvc.app.booking import Booking
 from costsvc.app.complete import Completions
+from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
+from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller
 from costsvc.config import load_catalog_files, load_policy_file
@@ -39,6 +41,7 @@ from costsvc.ports import Upstream, UpstreamAnswer, UpstreamRequest
 from costsvc.provider_sim import RunningSim, start
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
+from costsvc.store.conversations import ConversationBook
 from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
@@ -141,11 +144,12 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
     catalog, journal, ids = load_catalog_files(), Journal(tmp_path), count()
     await journal.open()
     clock = SetClock(datetime(YEAR, 1, 1, tzinfo=UTC))
-    planner = Planner(catalog, load_policy_file(None, catalog), Observations())
+    policy_in_force = PolicyInForce(load_policy_file(None, catalog))
+    planner = Planner(catalog, policy_in_force, Observations())
     ledger, presence, metrics, in_flight = Ledger(store), Presence(), Metrics(), InFlight()
     book, holds = BudgetBook(store), Holds(store, owner="test")
     in_force = InForce(book)
-    booking = Booking(ledger, in_force, frozenset())
+    booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     async with await start() as sim:
         provider = anthropic_upstream(api_key="k", base_url=sim.url)
@@ -156,7 +160,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             settlement=settlement,
             in_flight=in_flight,
             catalog=catalog,
-            on_unknown=planner.policy.retries.on_unknown,
+            policy_in_force=policy_in_force,
             answer_ttl=HOUR,
             metrics=metrics,
             clock=clock,
@@ -165,6 +169,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             upstream=upstream,
             in_flight=in_flight,
             once=once,
+            conversations=Conversations(ConversationBook(store), planner),
             holding=Holding(
                 book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared
             ),
@@ -179,7 +184,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             risks=Risks(store),
             erasure=Erasure(store),
             booking=booking,
-            label_keys=frozenset(),
+            policy_in_force=policy_in_force,
             metrics=metrics,
             clock=clock,
         )

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from costsvc.app.observations import Observations
 from costsvc.app.plan import Plan, Planner
+from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.errors import NoModelFits
 from costsvc.core.policy import MarkSystem, Sampling
@@ -133,7 +134,7 @@ def is_sound(body: dict[str, Any]) -> bool:
 def plan(body: dict[str, Any], **said: Any) -> Plan:
     """Plan a request with this body."""
     request = ModelRequest(members=read_messages_json(json.dumps(body).encode()), **said)
-    return Planner(CATALOG, POLICY, Observations()).plan(request, "tenant", NOON)
+    return Planner(CATALOG, PolicyInForce(POLICY), Observations()).plan(request, "tenant", NOON)
 
 
 MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

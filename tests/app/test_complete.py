@@ -16,12 +16,14 @@ from redis.asyncio import Redis
 from costsvc.app.attempt import Caller, complete
 from costsvc.app.booking import Booking
 from costsvc.app.complete import Completions
+from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
+from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller
 from costsvc.config import load_catalog_files, load_policy_file
@@ -32,6 +34,7 @@ from costsvc.ports import SystemClock
 from costsvc.provider_sim import RunningSim, start
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
+from costsvc.store.conversations import ConversationBook
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
@@ -55,23 +58,25 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     upstream, ids = anthropic_upstream(api_key="k", base_url=sim.url), count()
     journal = Journal(tmp_path)
     await journal.open()
-    planner = Planner(catalog, load_policy_file(None, catalog), Observations())
+    policy_in_force = PolicyInForce(load_policy_file(None, catalog))
+    planner = Planner(catalog, policy_in_force, Observations())
     ledger, presence, metrics, clock = Ledger(store), Presence(), Metrics(), SystemClock()
     in_flight, holds, book = InFlight(), Holds(store, owner="test"), BudgetBook(store)
     in_force = InForce(book)
-    booking = Booking(ledger, in_force, frozenset())
+    booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     yield Completions(
         planner=planner,
         upstream=upstream,
         settlement=settlement,
         in_flight=in_flight,
+        conversations=Conversations(ConversationBook(store), planner),
         once=Once(
             claims=Claims(store, holds.lease),
             settlement=settlement,
             in_flight=in_flight,
             catalog=catalog,
-            on_unknown=planner.policy.retries.on_unknown,
+            policy_in_force=policy_in_force,
             answer_ttl=timedelta(hours=1),
             metrics=metrics,
             clock=clock,

@@ -13,7 +13,7 @@ from costsvc.core.holds import Balance
 from costsvc.ports import SystemClock
 from costsvc.store.charges import charge_of
 from costsvc.store.presence import Presence
-from tests.store.money import Bench, amounts, budget, opening
+from tests.store.money import POLICY_IN_FORCE, Bench, amounts, budget, opening
 
 AMOUNTS = amounts(50)
 HELD = Balance(sum_q_nano_usd=AMOUNTS.q_nano_usd, sum_w_nano_usd=AMOUNTS.most_nano_usd)
@@ -30,7 +30,7 @@ async def bench(store: Redis) -> Bench:
 @pytest.mark.parametrize("may_have_spent", [False, True])
 async def test_an_end_that_a_store_has_lost_is_told_again(bench, may_have_spent):
     """A fail-over that lacks the end alone has the hold again; telling it twice is telling it once."""
-    teller = Teller(Booking(bench.ledger, InForce(bench.book), frozenset()), bench.holds)
+    teller = Teller(Booking(bench.ledger, InForce(bench.book), POLICY_IN_FORCE), bench.holds)
     began = opening("a")
     news = lost(began, AMOUNTS, [charge_of(each) for each in bench.applications(began)], "timed_out")
     news = news if may_have_spent else freed(began)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from costsvc.app.estimate import Estimator, Range
 from costsvc.app.observations import Observations
 from costsvc.app.plan import Planner
+from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.errors import InvalidRequest, NoModelFits, UnknownModel
 from costsvc.core.policy import read_policy
@@ -32,7 +33,7 @@ def planner(**replaced: str) -> Planner:
     for name, value in replaced.items():
         [line] = [line for line in text.splitlines() if line.startswith(f"{name} =")]
         text = text.replace(line, f'{name} = "{value}"')
-    return Planner(CATALOG, read_policy(text, CATALOG), Observations())
+    return Planner(CATALOG, PolicyInForce(read_policy(text, CATALOG)), Observations())
 
 
 def request(members: dict[str, Any] | None = None, **said: Any) -> ModelRequest:
@@ -96,12 +97,12 @@ def test_a_model_without_a_price_is_never_planned() -> None:
 def test_estimates_learn_from_real_usage_of_the_same_tenant() -> None:
     """What calls really read and wrote moves the next estimate of that tenant, and of no other."""
     used, asked = planner(), request({}, task="faq")
-    before = Estimator(used).estimate(asked, "a", all_candidates=False, at=AT).models[0]
+    before = Estimator(used).estimate(used.plan(asked, "a", AT), "a", all_candidates=False, at=AT).models[0]
     for _ in range(30):
         plan = used.plan(asked, "a", AT)
         used.learn(plan, "a", Usage(input_tokens=2 * before.input_tokens.expected, output_tokens=7))
-    after = Estimator(used).estimate(asked, "a", all_candidates=False, at=AT).models[0]
-    other = Estimator(used).estimate(asked, "b", all_candidates=False, at=AT).models[0]
+    after = Estimator(used).estimate(used.plan(asked, "a", AT), "a", all_candidates=False, at=AT).models[0]
+    other = Estimator(used).estimate(used.plan(asked, "b", AT), "b", all_candidates=False, at=AT).models[0]
     assert after.input_tokens.expected > before.input_tokens.expected
     assert after.output_tokens.expected < before.output_tokens.expected
     assert other == before
@@ -144,7 +145,8 @@ def rises(amounts: Range) -> bool:
 def test_worst_is_above_upper_is_above_expected(members, task, conversation):
     """On every model, cold or warm, standard or batch; the chosen model's comes first, then the cheapest."""
     asked = request(members, task=task, conversation_id="c" if conversation else "")
-    estimate = Estimator(planner()).estimate(asked, "t", all_candidates=True, at=AT)
+    used = planner()
+    estimate = Estimator(used).estimate(used.plan(asked, "t", AT), "t", all_candidates=True, at=AT)
     assert estimate.models[0].model is estimate.decision.model
     assert {found.model.id for found in estimate.models} == set(POLICY.models)
     others = [found.standard_cold.expected for found in estimate.models[1:]]

@@ -13,9 +13,11 @@ import pytest
 
 from costsvc.app.booking import Booking
 from costsvc.app.definitions import InForce
+from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller, freed, lost
 from costsvc.app.watch import StoreWatch
+from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.entry import Entry
 from costsvc.core.errors import JournalFailed
 from costsvc.core.holds import Hold
@@ -33,6 +35,7 @@ from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
 from tests.store.money import opening
 
+POLICY_IN_FORCE = PolicyInForce(load_policy_file(None, load_catalog_files()))
 AT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
@@ -83,7 +86,7 @@ async def settling(
     await journal.open()
     client = open_store(server.url, presence)
     ledger = Ledger(client)
-    booking = Booking(ledger, InForce(BudgetBook(client)), frozenset())
+    booking = Booking(ledger, InForce(BudgetBook(client)), POLICY_IN_FORCE)
     teller = Teller(booking, Holds(client, owner="test"))
     made = Settlement(teller, journal, metrics, SystemClock(), presence=presence)
     watch = StoreWatch(presence, ledger, (made,), metrics)

@@ -31,7 +31,7 @@ async def ops(
     """Run an ops server on a free port."""
     state = parts or {}
     async with await serve_ops(
-        ANYWHERE, metrics=metrics or Metrics(), ready=lambda: state, configuration=shown or {}
+        ANYWHERE, metrics=metrics or Metrics(), ready=lambda: state, configuration=lambda: shown or {}
     ) as server:
         yield server
 
@@ -155,7 +155,7 @@ async def test_a_port_in_use_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(CannotListen) as refused:
-            await serve_ops(address, metrics=Metrics(), ready=dict, configuration={})
+            await serve_ops(address, metrics=Metrics(), ready=dict, configuration=dict)
     assert str(refused.value) == (
         f"cannot listen on {address}: address already in use; name another address with --ops"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,8 @@ from redis.asyncio import Redis
 
 from costsvc.app.booking import Booking
 from costsvc.app.definitions import InForce
+from costsvc.app.policies import PolicyInForce
+from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.budget import Application, Budget, Definitions, Kind, Scope, applying
 from costsvc.core.entry import Entry
 from costsvc.core.holds import Balance, Hold
@@ -25,6 +28,8 @@ AT = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 LONG_AGO = AT - timedelta(days=400)
 DAY = Calendar(Unit.DAY)
 LABEL_KEYS = frozenset({"team"})
+_SHIPPED = load_policy_file(None, load_catalog_files())
+POLICY_IN_FORCE = PolicyInForce(replace(_SHIPPED, report_labels=LABEL_KEYS))
 
 
 def budget(budget_id: str = "b", **changes: Any) -> Budget:
@@ -80,7 +85,7 @@ class Bench:
         self.holds = Holds(client, owner=owner)
         self.ledger = Ledger(client)
         self.in_force = InForce(self.book)
-        self.booking = Booking(self.ledger, self.in_force, LABEL_KEYS)
+        self.booking = Booking(self.ledger, self.in_force, POLICY_IN_FORCE)
         self.version = 0
         self.definitions = Definitions({})
 

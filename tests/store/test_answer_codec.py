@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from costsvc.app.observations import Observations
 from costsvc.app.plan import Planner
+from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.request import ModelRequest, simple_members
 from costsvc.store.answer_codec import KeptAnswer, decode, encode
@@ -20,7 +21,7 @@ from tests.core.test_message_stream import messages
 from tests.store.money import entry, opening
 
 CATALOG = load_catalog_files()
-PLANNER = Planner(CATALOG, load_policy_file(None, CATALOG), Observations())
+PLANNER = Planner(CATALOG, PolicyInForce(load_policy_file(None, CATALOG)), Observations())
 REQUEST = ModelRequest(members=simple_members("", [("user", "Why?")], None))
 
 

@@ -26,7 +26,7 @@ from costsvc.store.audit import Audit, audit
 from costsvc.store.charges import charge_of
 from costsvc.store.sealing import Sealing
 from costsvc.store.sealing_lease import SealingLease
-from tests.store.money import AT, Bench, amounts, budget, entry, opening
+from tests.store.money import AT, POLICY_IN_FORCE, Bench, amounts, budget, entry, opening
 
 CATALOG = load_catalog_files()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -109,7 +109,7 @@ async def audited(store: Redis) -> Audit:
 
 async def reports(store: Redis) -> list[Any]:
     """Return reports of every kind over whole days."""
-    reporter = Reporter(Bench(store).ledger.rollups, Bench(store).holds, LABELS)
+    reporter = Reporter(Bench(store).ledger.rollups, Bench(store).holds, POLICY_IN_FORCE)
     start = AT.replace(hour=0, minute=0) - 2 * DAY
     return [
         await reporter.report(
@@ -148,7 +148,7 @@ async def test_hours_are_gone_with_their_entries(bench: Bench, store: Redis, tmp
     """Of a sealed day a report has no hours, and says so; a part of it is widened to the day."""
     assert bench
     await seal(store, tmp_path)
-    reporter = Reporter(Bench(store).ledger.rollups, Bench(store).holds, LABELS)
+    reporter = Reporter(Bench(store).ledger.rollups, Bench(store).holds, POLICY_IN_FORCE)
     hourly = Query(tenant="acme", start=AT, end=AT + HOUR, granularity=Granularity.HOUR)
     with pytest.raises(InvalidRequest) as refused:
         await reporter.report(hourly)
