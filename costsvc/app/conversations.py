@@ -36,7 +36,9 @@ class Conversations:
         """Note where a turn that began at an instant was answered; a fallback is for one turn only."""
         request = plan.request
         if request.conversation_id and not plan.is_fallback:
-            pin = after_turn(plan.pin, plan.decision.model, usage, at=at, one_hour=plan.asks_for_one_hour)
+            is_cached = usage.prompt_tokens != usage.input_tokens
+            one_hour = is_cached and plan.asks_for_one_hour
+            pin = after_turn(plan.pin, plan.decision.model, usage, at=at, one_hour=one_hour)
             await self._note(tenant, request.conversation_id, pin)
 
     async def recorded(self, entry: Entry) -> None:

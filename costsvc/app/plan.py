@@ -11,7 +11,7 @@ from datetime import datetime
 
 from costsvc.app.observations import Observations
 from costsvc.app.policies import PolicyInForce
-from costsvc.core.candidates import Question, Reason, consider, tier_of
+from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
 from costsvc.core.catalog import Catalog, Model
 from costsvc.core.constraints import Needs, needs_of
 from costsvc.core.conversation import Pin
@@ -116,14 +116,25 @@ class Planner:
 
     def fall_back(self, plan: Plan, name: str, tenant: str, at: datetime, why: str) -> Plan | None:
         """Return the plan on another model after the chosen one has failed, None where that cannot answer."""
-        model, request = self.catalog.models[name], plan.request
-        question = self._question(request, plan.needs, plan.content, tenant, at)
-        candidate = consider(question, model, tier_of(name, self.policy))
+        candidate = self.consider(plan, name, tenant, at)
         if candidate.ruled_out:
             return None
         decision = fall_back(plan.decision, candidate, why)
-        placed = place_breakpoint(request, self.policy, model)
+        placed = place_breakpoint(plan.request, self.policy, candidate.model)
         return replace(plan, decision=decision, breakpoint=placed, is_fallback=True)
+
+    def consider(self, plan: Plan, name: str, tenant: str, at: datetime) -> Candidate:
+        """Return what another model would be expected to cost, or why it cannot answer."""
+        question = self._question(plan.request, plan.needs, plan.content, tenant, at)
+        return consider(question, self.catalog.models[name], tier_of(name, self.policy))
+
+    def batch_cost_nano_usd(self, plan: Plan, tenant: str, at: datetime) -> int:
+        """Return what the chosen model is expected to cost as part of a message batch."""
+        question, model = (
+            self._question(plan.request, plan.needs, plan.content, tenant, at),
+            plan.decision.model,
+        )
+        return question.cost_nano_usd(model, question.expected(model), batch=True)
 
     def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
         """Return what lies ahead of a plan: on the model that it decides for, or on another."""

@@ -42,10 +42,11 @@ class Question:
     upper_nano_usd: Callable[[Model], int]
     at: datetime
 
-    def cost_nano_usd(self, model: Model, tokens: Usage) -> int:
+    def cost_nano_usd(self, model: Model, tokens: Usage, *, batch: bool = False) -> int:
         """Return the price of some tokens on a model, as the request wants it answered."""
         geo_us, fast = self.request.get("inference_geo") == "us", self.needs.fast
-        return price(self.catalog, model.id, tokens, at=self.at, fast=fast, geo_us=geo_us).nano_usd
+        cost = price(self.catalog, model.id, tokens, at=self.at, batch=batch, fast=fast, geo_us=geo_us)
+        return cost.nano_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ from costsvc.core.toml_rows import Row
 from costsvc.core.windows import find_zone
 
 MOST_RULES = 100
+MOST_PATTERNS = 20
+"""Each may take some milliseconds on a text that was made for it."""
 
 _NAME = re.compile(r"[a-z][a-z0-9._-]{0,62}")
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
@@ -33,6 +35,8 @@ def read_rules(rows: Iterable[Row], catalog: Catalog) -> tuple[Rule, ...]:
             raise row.error("name", f"{rule.name!r} names an earlier rule, too")
         if len(found) == MOST_RULES:
             raise row.error("name", f"is one rule more than {MOST_RULES}")
+        if rule.text is not None and sum(each.text is not None for each in found.values()) == MOST_PATTERNS:
+            raise row.error("text", f"is one pattern more than {MOST_PATTERNS}")
         found[rule.name] = rule
     return tuple(found.values())
 

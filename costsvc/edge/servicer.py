@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 from grpc.aio import ServicerContext
 
 from costsvc import v1
+from costsvc.app.advice import advise
 from costsvc.app.attempt import Completed, Started
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
@@ -19,7 +20,7 @@ from costsvc.app.estimate import Estimator
 from costsvc.app.plan import Plan, Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
-from costsvc.app.reserve import Reserving
+from costsvc.app.reserve import Held, Reserving
 from costsvc.core.errors import CostsvcError, InvalidRequest, StreamUnread, Violation
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
@@ -114,14 +115,21 @@ class CostServicer(v1.CostServiceServicer):
             plan = held.plan
             call.note(hold_id=held.hold_id)
         _note_plan(call, plan)
-        return to_proto.route_response(plan, held, include_body=request.include_body)
+        return self._route_response(request, plan, held, call)
+
+    def _route_response(
+        self, request: v1.RouteRequest, plan: Plan, held: Held | None, call: Call
+    ) -> v1.RouteResponse:
+        tenant, now = call.caller.tenant, self._clock.now()
+        advice = advise(self._planner, plan, tenant, now, with_alternatives=request.include_alternatives)
+        return to_proto.route_response(plan, held, advice, include_body=request.include_body)
 
     async def _batch_route(self, request: v1.BatchRouteRequest, call: Call) -> v1.BatchRouteResponse:
         async def route(item: v1.RouteRequest) -> v1.RouteResponse:
             if item.HasField("reserve"):
                 raise InvalidRequest(Violation("reserve", "is not for batches: call Route for each"))
             plan = await self._plan(item.request, call)
-            return to_proto.route_response(plan, None, include_body=item.include_body)
+            return self._route_response(item, plan, None, call)
 
         response = v1.BatchRouteResponse()
         async for answer, error in _each(request.requests, route, call):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from costsvc import v1
+from costsvc.app.advice import Advice
 from costsvc.app.attempt import Completed, Started
 from costsvc.app.estimate import Estimate, ModelEstimate, Range
 from costsvc.app.plan import Plan
@@ -34,11 +35,18 @@ def decision(value: Decision) -> v1.Decision:
     )
 
 
-def route_response(plan: Plan, held: Held | None, *, include_body: bool) -> v1.RouteResponse:
-    """Return a decision, and the reservation where there is one."""
+def route_response(plan: Plan, held: Held | None, advice: Advice, *, include_body: bool) -> v1.RouteResponse:
+    """Return a decision with what its caller needs to carry it out, and the reservation if any."""
     response = v1.RouteResponse(
-        decision=decision(plan.decision), messages_json=plan.body(stream=False) if include_body else b""
+        decision=decision(plan.decision),
+        messages_json=plan.body(stream=False) if include_body else b"",
+        alternatives=[_candidate(candidate) for candidate in advice.alternatives],
+        expected_batch_cost_nano_usd=advice.batch_cost_nano_usd,
     )
+    if plan.breakpoint is not None:
+        response.breakpoint.member = plan.breakpoint.member
+        response.breakpoint.prefix_tokens = plan.breakpoint.prefix_tokens
+        response.breakpoint.ttl = "5m"
     if held is not None:
         response.hold_id = held.hold_id
         response.hold_expire_time.FromDatetime(held.expires_at)

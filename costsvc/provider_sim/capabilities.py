@@ -36,6 +36,7 @@ def check_model(
     _thinking(body, model)
     _tool_choice(body, model)
     _geo_and_speed(body, model, now_s)
+    _images(body["messages"], model)
     last = body["messages"][-1]
     if last["role"] == "assistant" and not model.prefill and not _is_paused(last):
         raise invalid(
@@ -44,6 +45,20 @@ def check_model(
         )
     if batch:
         _batch(body)
+
+
+def _images(messages: list[dict[str, Any]], model: Model) -> None:
+    most = 100 if model.context == 200_000 else 600  # noqa: PLR2004 - the smaller of two windows
+    found = sum(_count_images(message["content"]) for message in messages)
+    if found > most:
+        raise invalid(f"messages: {found} images, more than {most}")
+
+
+def _count_images(content: object) -> int:
+    if not isinstance(content, list):
+        return 0
+    blocks = [block for block in content if isinstance(block, dict)]
+    return sum((block.get("type") == "image") + _count_images(block.get("content")) for block in blocks)
 
 
 def _is_paused(message: dict[str, Any]) -> bool:

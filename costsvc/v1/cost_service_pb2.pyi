@@ -44,26 +44,44 @@ GROUP_BY_LABEL: GroupBy
 GROUP_BY_TECHNIQUE: GroupBy
 
 class RouteRequest(_message.Message):
-    __slots__ = ("request", "include_body", "reserve")
+    __slots__ = ("request", "include_body", "reserve", "include_alternatives")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_BODY_FIELD_NUMBER: _ClassVar[int]
     RESERVE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     request: _types_pb2.Request
     include_body: bool
     reserve: _duration_pb2.Duration
-    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., include_body: bool = ..., reserve: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    include_alternatives: bool
+    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., include_body: bool = ..., reserve: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., include_alternatives: bool = ...) -> None: ...
+
+class PlacedBreakpoint(_message.Message):
+    __slots__ = ("member", "prefix_tokens", "ttl")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    prefix_tokens: int
+    ttl: str
+    def __init__(self, member: _Optional[str] = ..., prefix_tokens: _Optional[int] = ..., ttl: _Optional[str] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
-    __slots__ = ("decision", "messages_json", "hold_id", "hold_expire_time")
+    __slots__ = ("decision", "messages_json", "hold_id", "hold_expire_time", "alternatives", "breakpoint", "expected_batch_cost_nano_usd")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_JSON_FIELD_NUMBER: _ClassVar[int]
     HOLD_ID_FIELD_NUMBER: _ClassVar[int]
     HOLD_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    BREAKPOINT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BATCH_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision: _types_pb2.Decision
     messages_json: bytes
     hold_id: str
     hold_expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., messages_json: _Optional[bytes] = ..., hold_id: _Optional[str] = ..., hold_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    alternatives: _containers.RepeatedCompositeFieldContainer[_types_pb2.Candidate]
+    breakpoint: PlacedBreakpoint
+    expected_batch_cost_nano_usd: int
+    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., messages_json: _Optional[bytes] = ..., hold_id: _Optional[str] = ..., hold_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., alternatives: _Optional[_Iterable[_Union[_types_pb2.Candidate, _Mapping]]] = ..., breakpoint: _Optional[_Union[PlacedBreakpoint, _Mapping]] = ..., expected_batch_cost_nano_usd: _Optional[int] = ...) -> None: ...
 
 class BatchRouteRequest(_message.Message):
     __slots__ = ("requests",)

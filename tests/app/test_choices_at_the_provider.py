@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -20,12 +20,14 @@ from costsvc.app.observations import Observations
 from costsvc.app.plan import Plan, Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.conversation import Pin
 from costsvc.core.errors import NoModelFits
-from costsvc.core.policy import MarkSystem, Sampling
+from costsvc.core.policy import MarkSystem, Policy, Sampling
 from costsvc.core.request import ModelRequest, Tier, read_messages_json
+from costsvc.core.rules import Rule
 from costsvc.provider_sim import start
 
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NOON, HOUR = datetime(2026, 11, 22, 12, tzinfo=UTC), timedelta(hours=1)
 CATALOG = load_catalog_files()
 SHIPPED = load_policy_file(None, CATALOG)
 POLICY = replace(
@@ -96,6 +98,18 @@ PLAIN_TURNS = [
     [USER, {"role": "assistant", "content": "By magic."}, USER],
     [USER, {"role": "system", "content": "Be brief."}],
 ]
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [IMAGE] * 2}
+CALL = {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "look", "input": {}}]}
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+RICH_TURNS = [
+    [{"role": "user", "content": [IMAGE, {"type": "text", "text": "What is it?"}]}],
+    [{"role": "user", "content": [IMAGE] * 101}],
+    [USER, CALL, {"role": "user", "content": [RESULT, *[IMAGE] * 98]}],
+    [USER, CALL, {"role": "user", "content": [RESULT, *[IMAGE] * 99]}],
+    [{"role": "user", "content": [IMAGE] * 601}],
+    [USER, {"role": "assistant", "content": [THOUGHT, {"type": "text", "text": "By magic."}]}, USER],
+]
 PREFILLS = [
     [USER, {"role": "assistant", "content": "By"}],
     [USER, {"role": "assistant", "content": [{"type": "text", "text": "By"}]}],
@@ -105,7 +119,7 @@ BODIES = st.builds(
     lambda body, sampling: body | sampling | ({"tools": [TOOL]} if "tool_choice" in body else {}),
     st.fixed_dictionaries(
         {
-            "messages": st.sampled_from([*PLAIN_TURNS * 3, *PREFILLS]),
+            "messages": st.sampled_from([*PLAIN_TURNS * 3, *RICH_TURNS, *PREFILLS]),
             "max_tokens": st.sampled_from([*[2_000] * 8, 64_000, 64_001, 128_000, 128_001]),
         },
         optional={
@@ -131,12 +145,22 @@ def is_sound(body: dict[str, Any]) -> bool:
     return not (forced and body.get("thinking", {}).get("type") == "enabled")
 
 
-def plan(body: dict[str, Any], **said: Any) -> Plan:
-    """Plan a request with this body."""
+def plan(body: dict[str, Any], *, policy: Policy = POLICY, home: str | None = None, **said: Any) -> Plan:
+    """Plan a request with this body, of a conversation that is on a model."""
     request = ModelRequest(members=read_messages_json(json.dumps(body).encode()), **said)
-    return Planner(CATALOG, PolicyInForce(POLICY), Observations()).plan(request, "tenant", NOON)
+    pin = Pin(model=home, turns=3, cached_tokens=500, cached_until=NOON + HOUR) if home else None
+    return Planner(CATALOG, PolicyInForce(policy), Observations()).plan(request, "tenant", NOON, pin)
 
 
+RULES = [
+    Rule(name="r", tier=Tier.COMPLEX),
+    Rule(name="r", max_tier=Tier.MEDIUM),
+    Rule(name="r", min_tier=Tier.MEDIUM),
+    *(
+        Rule(name="r", models=models)
+        for models in (("claude-haiku-5-5",), ("claude-opus-4-6", "claude-fable-5-2"))
+    ),
+]
 MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -152,6 +176,35 @@ async def test_what_is_chosen_is_answered(
         return
     status, message = await answer(provider, planned.body(stream=False), dict(planned.headers))
     assert (status, message) == (200, "")
+
+
+@MANY
+@given(
+    body=BODIES.filter(is_sound),
+    rule=st.none() | st.sampled_from(RULES),
+    home=st.none() | st.sampled_from(sorted(CATALOG.models)),
+    task=st.sampled_from(["", "faq", "analysis"]),
+    most_nano_usd=st.sampled_from([0, 0, 50_000_000]),
+)
+async def test_neither_rules_nor_conversations_lead_to_a_refusal(
+    provider: aiohttp.ClientSession,
+    body: dict[str, Any],
+    rule: Rule | None,
+    home: str | None,
+    task: str,
+    most_nano_usd: int,
+) -> None:
+    """Whatever leads to a model, and to each fallback of it, the model answers."""
+    policy = replace(POLICY, rules=(rule,) if rule else ())
+    try:
+        planned = plan(body, policy=policy, home=home, task=task, max_cost_nano_usd=most_nano_usd)
+    except NoModelFits:
+        return
+    planner = Planner(CATALOG, PolicyInForce(policy), Observations())
+    fallbacks = (planner.fall_back(planned, name, "tenant", NOON, "is away") for name in policy.models)
+    for each in (planned, *(fallback for fallback in fallbacks if fallback)):
+        status, message = await answer(provider, each.body(stream=False), dict(each.headers))
+        assert (status, message) == (200, ""), each.decision.model.id
 
 
 @MANY

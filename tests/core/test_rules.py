@@ -15,7 +15,7 @@ from costsvc.core.catalog import CatalogError
 from costsvc.core.content import measure
 from costsvc.core.policy import read_policy
 from costsvc.core.request import ModelRequest, read_messages_json
-from costsvc.core.rule_rows import MOST_RULES
+from costsvc.core.rule_rows import MOST_PATTERNS, MOST_RULES
 from costsvc.core.rules import MOST_TEXT_CHARS, Facts, Rule, first_match, last_user_text
 
 CATALOG = load_catalog_files()
@@ -246,6 +246,10 @@ def test_names_are_unique_and_rules_are_few() -> None:
     assert len(rules(*many)) == MOST_RULES
     with pytest.raises(CatalogError, match=f"one rule more than {MOST_RULES}"):
         rules(*many, same)
+    searching = [f"{each}\ntext = 'x'" for each in many[: MOST_PATTERNS + 1]]
+    assert len(rules(*searching[:-1], same)) == MOST_PATTERNS + 1
+    with pytest.raises(CatalogError, match=f"one pattern more than {MOST_PATTERNS}"):
+        rules(*searching)
 
 
 def test_the_models_of_rules_are_models_of_the_policy() -> None:
