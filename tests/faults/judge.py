@@ -52,6 +52,8 @@ def _attempt_problems(books: Books) -> Iterable[str]:
     for attempt in sorted(lines.keys() | entries.keys() | risks.keys()):
         line, entry, risk = lines[attempt], entries[attempt], risks[attempt]
         counts = f"{len(line)} lines, {len(entry)} entries, {len(risk)} risks"
+        if not entry and not risk and len(line) == 1 and due_nano_usd(line[0]) == 0:
+            continue  # a refusal that is not charged, resolved as such
         if len(line) > 1 or len(entry) + len(risk) != 1:
             yield f"{attempt}: {counts}"
         elif entry and not line:
