@@ -31,7 +31,7 @@ from tests.faults.trouble import Fleet, Trouble, fleet_of, make_trouble
 LATENCY = ("--first-byte-ms", "25", "--ms-per-token", "0.25")
 QUIET_S = 40.0
 _CENT = 10_000_000
-_AGREE_S = 10.0
+_AGREE_S = 60.0
 _SETTLED_PAGE = 5_000
 
 
