@@ -70,6 +70,9 @@ class Metrics:
         self._replays = self._counter(
             "replays", "Repeated calls that got an earlier call's answer.", "source"
         )
+        self._checked = self._counter(
+            "checked_answers", "Answers with checks: accepted, escalated, not_accepted.", "outcome"
+        )
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -137,6 +140,10 @@ class Metrics:
     def replayed(self, source: str) -> None:
         """Count a call that got the answer of a running call (`joined`), or a kept one (`kept`)."""
         self._replays.labels(source).inc()
+
+    def checked(self, outcome: str) -> None:
+        """Count an answer by what its checks led to."""
+        self._checked.labels(outcome).inc()
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

@@ -11,9 +11,10 @@ from costsvc.app.plan import Plan
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
 from costsvc.core.errors import Failure, ProviderError, UnknownModel
+from costsvc.core.escalation import Checked, Escalation
 from costsvc.core.json_text import parse_answer, to_json
-from costsvc.core.savings import Account, account
-from costsvc.core.usage import MalformedUsage, Reported, read_usage
+from costsvc.core.savings import Account, account, spent_in_vain
+from costsvc.core.usage import MalformedUsage, Reported, Usage, read_usage
 from costsvc.ports import UpstreamRequest
 from costsvc.store.answer_codec import KeptAnswer
 
@@ -73,6 +74,26 @@ class Completed:
     reported: Reported
     account: Account
     is_replay: bool = False
+    checked: Checked | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it passed its checks; an answer without any did."""
+        return self.checked is None or self.checked.verdict.is_accepted
+
+    @property
+    def usage(self) -> Usage:
+        """What the whole call used: this answer, and those before it that failed their checks."""
+        return sum((each.usage for each in self._before), start=self.reported.totals)
+
+    @property
+    def bill(self) -> Account:
+        """What the whole call cost, and saved."""
+        return sum((spent_in_vain(each.cost_nano_usd) for each in self._before), start=self.account)
+
+    @property
+    def _before(self) -> tuple[Escalation, ...]:
+        return self.checked.escalations if self.checked else ()
 
     @property
     def text(self) -> str:
@@ -157,6 +178,7 @@ def completed_before(kept: KeptAnswer, attempt: Attempt) -> Completed:
             savings=entry.savings,
         ),
         is_replay=True,
+        checked=kept.checked,
     )
 
 

@@ -18,6 +18,7 @@ import structlog
 from costsvc.app.attempt import Attempt, Caller, Completed, Started, complete, entry_of
 from costsvc.app.audience import Audience
 from costsvc.app.capping import hold_capped
+from costsvc.app.cascade import Booked, CappedByBudget, Cascade
 from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
@@ -34,7 +35,7 @@ from costsvc.core.json_text import to_json
 from costsvc.core.replay import replay
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
-from costsvc.ports import Clock, Upstream, UpstreamAnswer
+from costsvc.ports import Clock, Upstream
 from costsvc.store.presence import one_call
 
 LONGEST_UNARY_MAX_TOKENS = 21_333
@@ -77,7 +78,7 @@ class Completions:
         self._new_id = new_id
         self._max_call_s = max_call_s
 
-    def begin(self, request: ModelRequest, caller: Caller) -> Attempt:
+    def begin(self, request: ModelRequest, caller: Caller, *, streams: bool = False) -> Attempt:
         """Plan the first attempt; what can be refused without the store is refused here.
 
         Raises:
@@ -88,6 +89,8 @@ class Completions:
         now, now_s = self._clock.now(), self._clock.monotonic()
         if caller.deadline_s <= now_s:
             raise DeadlineTooShort
+        if streams and request.checks and not self._planner.policy.cascade.buffer_streams:
+            request = replace(request, is_shown_early=True)
         return Attempt(
             response_id=self._new_id(),
             number=1,
@@ -158,23 +161,16 @@ class Completions:
     async def _answer(
         self, first: Attempt, audience: Audience, relay: Relay[Started] | None = None
     ) -> Completed:
-        """Make attempts until one is answered, or until no further one would help."""
+        """Answer on tier after tier until the checks are met; nothing is shown while another may follow."""
         try:
             attempt = await self._continued(first)
-            tries = Tries(attempt, self._planner, self._clock)
-            while True:
-                try:
-                    self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
-                    attempt, reserved = await hold_capped(self._holding, self._planner, self._new_id, attempt)
-                    async with self._holding.ending(reserved):
-                        return await self._try(attempt, reserved, audience, relay)
-                except ProviderError as error:
-                    self._note_failure(attempt, error)
-                    is_final = audience.is_gone or (relay is not None and relay.is_open)
-                    following = None if is_final else await tries.after(attempt, error)
-                    if following is None or audience.is_gone:
-                        raise
-                    attempt = following
+            cascade = Cascade(attempt, audience, self._planner, self._metrics, self._clock)
+            shown = None if attempt.plan.ladder else relay
+            make = partial(self._attempts, cascade=cascade, relay=shown)
+            completed, entry = await cascade.answer(attempt, make)
+            if entry.request_id and cascade.is_under_way:
+                await self._once.keep(completed, entry)
+            return completed
         finally:
             if relay is not None:
                 relay.end()
@@ -184,9 +180,34 @@ class Completions:
         plan = await self._conversations.continued(attempt.plan, attempt.tenant, attempt.started_at)
         return replace(attempt, plan=plan)
 
+    async def _attempts(self, first: Attempt, *, cascade: Cascade, relay: Relay[Started] | None) -> Booked:
+        """Make attempts until one is answered, or until no further one would help."""
+        attempt, tries, audience = first, Tries(first, self._planner, self._clock), cascade.audience
+        while True:
+            try:
+                self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
+                attempt, reserved = await self._hold(attempt, cascade)
+                async with self._holding.ending(reserved):
+                    return await self._try(attempt, reserved, cascade, relay)
+            except ProviderError as error:
+                self._note_failure(attempt, error)
+                is_final = audience.is_gone or (relay is not None and relay.is_open)
+                following = None if is_final else await tries.after(attempt, error)
+                if following is None or audience.is_gone:
+                    raise
+                attempt = following
+
+    async def _hold(self, attempt: Attempt, cascade: Cascade) -> tuple[Attempt, Reserved]:
+        """Hold money for an attempt; a full soft budget may change its tier, but takes no call down again."""
+        held_for, reserved = await hold_capped(self._holding, self._planner, self._new_id, attempt)
+        if cascade.is_under_way and held_for is not attempt:
+            await self._holding.release(reserved)
+            raise CappedByBudget
+        return held_for, reserved
+
     async def _try(
-        self, attempt: Attempt, reserved: Reserved, audience: Audience, relay: Relay[Started] | None
-    ) -> Completed:
+        self, attempt: Attempt, reserved: Reserved, cascade: Cascade, relay: Relay[Started] | None
+    ) -> Booked:
         """Make one attempt and book it."""
         if relay is None and attempt.plan.needs.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
             answer = await self._upstream.send(attempt.upstream_request(stream=False))
@@ -200,40 +221,41 @@ class Completions:
                     reserved,
                     stream,
                     relay,
-                    audience=audience,
+                    audience=cascade.audience,
                     catalog=self._planner.catalog,
                     drain_max_nano_usd=self._planner.policy.drain_max_nano_usd,
                 ).answer()
             finally:
                 await stream.close()
         self._breakers.succeeded(attempt.plan.decision.model.id)
-        return await self._settle(attempt, reserved, answer, first_byte_ms)
-
-    async def _settle(
-        self, attempt: Attempt, reserved: Reserved, answer: UpstreamAnswer, first_byte_ms: int
-    ) -> Completed:
         catalog = self._planner.catalog
         completed = complete(
             attempt, answer.message, answer.message_json, answer.provider_request_id, catalog
         )
+        return await self._settle(cascade.judge(completed), reserved, cascade, first_byte_ms)
+
+    async def _settle(
+        self, completed: Completed, reserved: Reserved, cascade: Cascade, first_byte_ms: int
+    ) -> Booked:
+        attempt = completed.attempt
         entry = entry_of(
             completed,
-            catalog,
+            self._planner.catalog,
             charges=reserved.charges,
             settled_at=self._clock.now(),
             first_byte_ms=first_byte_ms,
             total_ms=self._elapsed_ms(attempt),
         )
-        if entry.request_id:
+        if entry.request_id and not cascade.is_under_way:
             await self._once.keep(completed, entry)
         totals = completed.reported.totals
-        await asyncio.gather(
-            self._settlement.book(entry, reserved.version, reserved.trace),
-            self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at),
-        )
+        work = [self._settlement.book(entry, reserved.version, reserved.trace)]
+        if not cascade.is_under_way:
+            work += [self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at)]
+        await asyncio.gather(*work)
         self._metrics.held(reserved.hold.q_nano_usd, entry.cost_nano_usd)
         self._planner.learn(attempt.plan, attempt.tenant, totals)
-        return completed
+        return completed, entry
 
     def _elapsed_ms(self, attempt: Attempt) -> int:
         return round((self._clock.monotonic() - attempt.started_s) * 1000)
@@ -259,7 +281,9 @@ class Completions:
 def _said_again(completed: Completed, *, provider_events: bool) -> Iterator[Started | list[str]]:
     """Yield a whole answer as the beginning and the pieces of a stream."""
     yield Started(
-        attempt=completed.attempt, provider_request_id=completed.provider_request_id, is_replay=True
+        attempt=completed.attempt,
+        provider_request_id=completed.provider_request_id,
+        is_replay=completed.is_replay,
     )
     if provider_events:
         yield [to_json(event) for event in replay(completed.message)]

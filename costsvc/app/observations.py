@@ -1,8 +1,9 @@
-"""What this process has learned from real usage, per tenant, model and task: prompt and answer lengths."""
+"""What this process has learned from real usage: prompt and answer lengths, and how often checks failed."""
 
 from __future__ import annotations
 
 from costsvc.core.calibration import Calibration
+from costsvc.core.cascade import FailureRates
 from costsvc.core.content import Content
 from costsvc.core.model import Model
 from costsvc.core.tokens import (
@@ -25,6 +26,7 @@ class Observations:
     def __init__(self) -> None:
         self._input = Calibration(INPUT_PRIOR)
         self._output = Calibration(OUTPUT_PRIOR)
+        self.failure_rates = FailureRates()
 
     def expect_input(self, tenant: str, model: str, estimate: TokenEstimate) -> Expectation:
         """Return the prompt tokens to expect, corrected by what this tenant's prompts really were."""

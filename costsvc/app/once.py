@@ -141,6 +141,7 @@ class Once:
             entry=entry,
             decision=completed.attempt.plan.decision,
             message_json=completed.message_json,
+            checked=completed.checked,
         )
         ending = Ending(
             Fate.ANSWERED,

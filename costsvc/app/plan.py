@@ -5,18 +5,21 @@ Route, Estimate and Complete share this step, so that what is announced is what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from costsvc.app.observations import Observations
 from costsvc.app.policies import PolicyInForce
 from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
+from costsvc.core.cascade import Chance, Step, best_start
 from costsvc.core.catalog import Catalog, Model
 from costsvc.core.constraints import Needs, needs_of
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.json_text import Member
+from costsvc.core.ladder import above, find_ladder
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
 from costsvc.core.prospect import Prospect, foresee, hold_for
@@ -47,6 +50,8 @@ class Plan:
     drops_sampling: bool
     pin: Pin | None
     is_fallback: bool = False
+    ladder: tuple[Candidate, ...] = ()
+    """The models that may answer until the checks are met, lowest tier first; none: the first one stands."""
 
     def body(self, *, stream: bool) -> bytes:
         """Return the body as it goes to the provider: the caller's, but for what was decided."""
@@ -78,10 +83,17 @@ class Plan:
 class Planner:
     """Plans requests by the policy in force and one catalogue."""
 
-    def __init__(self, catalog: Catalog, policy_in_force: PolicyInForce, observations: Observations) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        policy_in_force: PolicyInForce,
+        observations: Observations,
+        chance: Chance = random.random,
+    ) -> None:
         self.catalog = catalog
         self._policy_in_force = policy_in_force
         self._observations = observations
+        self._chance = chance
 
     @property
     def policy(self) -> Policy:
@@ -102,7 +114,11 @@ class Planner:
             max_tokens = self.policy.max_tokens(request.task)
         content = measure(request.body)
         needs = needs_of(request, max_tokens, len(content.image_sizes))
-        decision = decide(self._question(request, needs, content, tenant, at), pin)
+        question = self._question(request, needs, content, tenant, at)
+        decision = decide(question, pin)
+        ladder = find_ladder(question, decision) if request.checks else ()
+        if ladder and not request.conversation_id:  # its turns stay together while they pass
+            decision = self._begin(decision, ladder, tenant, request.task)
         breakpoint_ = place_breakpoint(request, self.policy, decision.model)
         return Plan(
             request=request,
@@ -112,7 +128,48 @@ class Planner:
             breakpoint=breakpoint_,
             drops_sampling=self.policy.sampling is Sampling.DROP,
             pin=pin,
+            ladder=ladder,
         )
+
+    def _begin(self, decision: Decision, ladder: tuple[Candidate, ...], tenant: str, task: str) -> Decision:
+        """Return the decision on the rung from which an answer that passes is cheapest in the end."""
+        steps = [self._step(rung, tenant, task) for rung in ladder]
+        at = best_start(steps, chance=self._chance())
+        if ladder[at].model is decision.model:
+            return decision
+        rate = steps[at].failure_rate
+        detail = f"checked answers begin on {ladder[at].model.id}, of which {rate:.0%} failed lately"
+        return decision.moved(ladder[at], Reason("cascade", detail))
+
+    def escalate(
+        self, plan: Plan, tenant: str, at: datetime, *, failed: Sequence[str], spent_nano_usd: int
+    ) -> Plan | None:
+        """Return the plan on a higher tier after an answer has failed checks, None where there is none.
+
+        What the call has spent so far counts against what the caller lets it cost.
+        """
+        request = plan.request
+        question = self._question(request, plan.needs, plan.content, tenant, at)
+        most = request.max_cost_nano_usd
+        rungs = [
+            rung
+            for rung in above(plan.ladder, plan.decision.tier)
+            if not most or spent_nano_usd + question.upper_nano_usd(rung.model) <= most
+        ]
+        if not rungs:
+            return None
+        rung = rungs[best_start([self._step(each, tenant, request.task) for each in rungs])]
+        detail = f"{plan.decision.model.id} failed {', '.join(failed)}: {rung.model.id}"
+        decision = plan.decision.moved(rung, Reason("escalated", detail))
+        return replace(plan, decision=decision, breakpoint=place_breakpoint(request, self.policy, rung.model))
+
+    def learn_checks(self, plan: Plan, tenant: str, *, failed: bool) -> None:
+        """Take into account for the next calls whether an answer passed its checks."""
+        self._observations.failure_rates.learn((tenant, plan.request.task, plan.decision.tier), failed=failed)
+
+    def _step(self, rung: Candidate, tenant: str, task: str) -> Step:
+        rate = self._observations.failure_rates.rate((tenant, task, rung.tier))
+        return Step(rung.expected_cost_nano_usd, rate)
 
     def fall_back(self, plan: Plan, name: str, tenant: str, at: datetime, why: str) -> Plan | None:
         """Return the plan on another model after the chosen one has failed, None where that cannot answer."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 
+from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import Catalog
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.namespace import Namespace, read_namespaces
@@ -76,6 +77,7 @@ class Policy:
     drain_max_nano_usd: int
     fallbacks: Mapping[str, tuple[str, ...]]
     namespaces: Mapping[str, Namespace]
+    cascade: Cascading
     hash: str
 
     @property
@@ -129,6 +131,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
             for name in fallbacks.values
         },
         namespaces=read_namespaces(top.row("response_cache", {})),
+        cascade=_cascading(top.row("cascade", {})),
         hash=policy_hash(text),
     )
     for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):
@@ -145,6 +148,16 @@ def _task(row: Row) -> Task:
     task = Task(tier=read_tier(row, "tier"), max_tokens=_output_tokens(row, "max_tokens", 0))
     row.finish()
     return task
+
+
+def _cascading(row: Row) -> Cascading:
+    cascading = Cascading(
+        enabled=row.flag("enabled", default=True),
+        buffer_streams=row.flag("buffer_streams", default=False),
+        except_tasks=frozenset(row.texts("except_tasks", [])),
+    )
+    row.finish()
+    return cascading
 
 
 def _retries(row: Row) -> Retries:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from costsvc.core.accept import Checks
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.json_text import Member, join_object, parse_object
 
@@ -55,6 +56,9 @@ class ModelRequest:
     baseline_only: bool = False
     caller_markers_only: bool = False
     betas: Sequence[str] = ()
+    checks: Checks | None = None
+    is_shown_early: bool = False
+    """The answer reaches its caller while it is written: nothing can follow when it fails its checks."""
 
     def get(self, name: str) -> Any:
         """Return a member's parsed value, or None where it is absent or null."""

@@ -47,6 +47,22 @@ class Decision:
             expected_baseline_nano_usd=self.expected_baseline_nano_usd,
         )
 
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that answers."""
+        return next(each for each in reversed(self.candidates) if each.model is self.model)
+
+    def moved(self, candidate: Candidate, reason: Reason) -> Decision:
+        """Return the decision for another model that can answer."""
+        return replace(
+            self,
+            model=candidate.model,
+            tier=candidate.tier,
+            candidates=(*self.candidates, candidate),
+            reasons=(*self.reasons, reason),
+            expected_cost_nano_usd=candidate.expected_cost_nano_usd,
+        )
+
 
 def decide(question: Question, pin: Pin | None = None) -> Decision:
     """Choose a model; `pin` is where the request's conversation is.
@@ -92,14 +108,7 @@ def _decision(
 
 def fall_back(decision: Decision, candidate: Candidate, why: str) -> Decision:
     """Return the decision after the chosen model has failed, for another that can answer."""
-    return replace(
-        decision,
-        model=candidate.model,
-        tier=candidate.tier,
-        candidates=(*decision.candidates, candidate),
-        reasons=(*decision.reasons, Reason("fallback", f"{decision.model.id} {why}: {candidate.model.id}")),
-        expected_cost_nano_usd=candidate.expected_cost_nano_usd,
-    )
+    return decision.moved(candidate, Reason("fallback", f"{decision.model.id} {why}: {candidate.model.id}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

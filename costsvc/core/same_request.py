@@ -30,5 +30,6 @@ def fingerprint(request: ModelRequest) -> str:
         "baseline_only": request.baseline_only,
         "betas": sorted(request.betas),
         **({"max_cost_nano_usd": request.max_cost_nano_usd} if request.max_cost_nano_usd else {}),
+        **({"checks": dict(request.checks.form)} if request.checks and request.checks.form else {}),
     }
     return sha256(canonical(asked)).hexdigest()[:32]

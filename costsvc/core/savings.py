@@ -8,7 +8,7 @@ technique that lost money shows a negative part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from costsvc.core.catalog import Catalog
@@ -58,6 +58,27 @@ class Account:
     cost_nano_usd: int
     baseline_nano_usd: int
     savings: Savings
+
+    def __add__(self, other: Account) -> Account:
+        ours, theirs = self.savings, other.savings
+        names = [field.name for field in fields(Savings)]
+        return Account(
+            cost_nano_usd=self.cost_nano_usd + other.cost_nano_usd,
+            baseline_nano_usd=self.baseline_nano_usd + other.baseline_nano_usd,
+            savings=Savings(**{name: getattr(ours, name) + getattr(theirs, name) for name in names}),
+        )
+
+
+def spent_in_vain(cost_nano_usd: int) -> Account:
+    """Return the account of an answer that another had to follow: routing tried, and lost what it cost.
+
+    The baseline would have answered once, so it counts with the answer that stands.
+    """
+    return Account(
+        cost_nano_usd=cost_nano_usd,
+        baseline_nano_usd=0,
+        savings=Savings(routing_nano_usd=-cost_nano_usd),
+    )
 
 
 def account(

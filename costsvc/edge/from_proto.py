@@ -13,6 +13,7 @@ from costsvc.app.record import Recording
 from costsvc.app.report import Granularity, GroupBy, Query
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.request import ModelRequest, Tier, read_messages_json, requested_model, simple_members
+from costsvc.edge.accept import checks_of
 
 _ROLES = {v1.ROLE_UNSPECIFIED: "user", v1.ROLE_USER: "user", v1.ROLE_ASSISTANT: "assistant"}
 _GRANULARITIES = {
@@ -58,6 +59,7 @@ def model_request(message: v1.Request) -> ModelRequest:
             baseline_only=message.routing_mode == v1.ROUTING_MODE_BASELINE,
             caller_markers_only=message.marker_mode == v1.MARKER_MODE_CALLER_ONLY,
             betas=tuple(message.betas),
+            checks=checks_of(message, members),
         )
 
 

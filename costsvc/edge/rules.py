@@ -61,6 +61,7 @@ def plainly_keeps_rules(request: v1.Request) -> bool:
         and (not request.HasField("max_cost_nano_usd") or request.max_cost_nano_usd > 0)
         and not (request.min_tier or request.max_tier or request.betas)
         and not (request.cache_mode or request.routing_mode or request.marker_mode)
+        and not request.HasField("accept")
         and _has_plain_labels(request.labels)
     )
 

@@ -156,7 +156,7 @@ class CostServicer(v1.CostServiceServicer):
         read = await _read(request.request)
         provider_events = request.format == v1.STREAM_FORMAT_PROVIDER_EVENTS
         with from_proto.within("request"):
-            attempt = self._completions.begin(read, call.caller)
+            attempt = self._completions.begin(read, call.caller, streams=True)
         events = self._completions.stream(attempt, provider_events=provider_events)
         try:
             async with asyncio.timeout_at(call.caller.deadline_s + UNREAD_S), aclosing(events):
@@ -246,10 +246,10 @@ def _note_completed(call: Call, completed: Completed) -> None:
     if completed.is_replay:
         call.note(replayed=True, cost_nano_usd=0, saved_nano_usd=0)
     else:
-        call.note(
-            cost_nano_usd=completed.account.cost_nano_usd,
-            saved_nano_usd=completed.account.savings.total_nano_usd,
-        )
+        bill = completed.bill
+        call.note(cost_nano_usd=bill.cost_nano_usd, saved_nano_usd=bill.savings.total_nano_usd)
+    if completed.checked is not None:
+        call.note(accepted=completed.is_accepted)
     call.note(
         response_id=completed.attempt.response_id,
         cache="bypassed" if completed.attempt.plan.request.bypass_cache else "disabled",

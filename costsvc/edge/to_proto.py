@@ -14,8 +14,10 @@ from costsvc.app.plan import Plan
 from costsvc.app.record import Recorded
 from costsvc.app.report import Report, Row
 from costsvc.app.reserve import Held
+from costsvc.core.accept import Failed
 from costsvc.core.candidates import Candidate
 from costsvc.core.entry import MEASURES
+from costsvc.core.escalation import Checked, Escalation
 from costsvc.core.request import Tier
 from costsvc.core.routing import Decision
 from costsvc.core.savings import Savings
@@ -68,6 +70,7 @@ def complete_response(value: Completed) -> v1.CompleteResponse:
         response_id=attempt.response_id,
         model=value.model,
         replayed=value.is_replay,
+        checked=_checked(value.checked),
     )
 
 
@@ -93,6 +96,7 @@ def stream_event(
                 bill=_bill_of(value),
                 attempt_count=value.attempt.number,
                 model=value.model,
+                checked=_checked(value.checked),
             )
             return v1.StreamCompleteResponse(completed=completed)
         case pieces if provider_events:
@@ -149,22 +153,38 @@ def _cache_outcome(*, bypassed: bool) -> v1.CacheOutcome:
 
 
 def _bill_of(value: Completed) -> v1.Bill:
-    accounted = value.account
-    return _bill(
-        value.reported.totals, accounted.cost_nano_usd, accounted.baseline_nano_usd, accounted.savings
+    bill = value.bill
+    return _bill(value.usage, bill.cost_nano_usd, bill.baseline_nano_usd, bill.savings)
+
+
+def _checked(value: Checked | None) -> v1.Checked | None:
+    if value is None:
+        return None
+    return v1.Checked(
+        accepted=value.verdict.is_accepted,
+        passed_checks=value.verdict.passed,
+        failed_checks=_failed(value.verdict.failed),
+        escalations=[_escalation(each) for each in value.escalations],
     )
+
+
+def _escalation(value: Escalation) -> v1.Escalation:
+    return v1.Escalation(
+        entry_id=value.entry_id,
+        model=value.model,
+        failed_checks=_failed(value.failed),
+        usage=_usage(value.usage),
+        cost_nano_usd=value.cost_nano_usd,
+    )
+
+
+def _failed(value: Sequence[Failed]) -> list[v1.FailedCheck]:
+    return [v1.FailedCheck(check=each.check, problem=each.problem) for each in value]
 
 
 def _bill(usage: Usage, cost_nano_usd: int, baseline_nano_usd: int, savings: Savings) -> v1.Bill:
     return v1.Bill(
-        usage=v1.Usage(
-            input_tokens=usage.input_tokens,
-            cache_write_5m_tokens=usage.cache_write_5m_tokens,
-            cache_write_1h_tokens=usage.cache_write_1h_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            output_tokens=usage.output_tokens,
-            web_search_count=usage.web_search_count,
-        ),
+        usage=_usage(usage),
         cost_nano_usd=cost_nano_usd,
         baseline_nano_usd=baseline_nano_usd,
         savings=v1.Savings(
@@ -176,6 +196,17 @@ def _bill(usage: Usage, cost_nano_usd: int, baseline_nano_usd: int, savings: Sav
             response_cache_nano_usd=savings.response_cache_nano_usd,
             total_nano_usd=savings.total_nano_usd,
         ),
+    )
+
+
+def _usage(usage: Usage) -> v1.Usage:
+    return v1.Usage(
+        input_tokens=usage.input_tokens,
+        cache_write_5m_tokens=usage.cache_write_5m_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        output_tokens=usage.output_tokens,
+        web_search_count=usage.web_search_count,
     )
 
 

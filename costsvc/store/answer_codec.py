@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
+from costsvc.core.accept import Failed, Verdict
 from costsvc.core.candidates import Candidate, Reason
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
+from costsvc.core.escalation import Checked, Escalation
 from costsvc.core.json_text import to_json
 from costsvc.core.request import Tier
 from costsvc.core.routing import Decision
+from costsvc.core.usage import Usage
 from costsvc.store import entry_codec
 
 VERSION = 1
@@ -30,6 +33,7 @@ class KeptAnswer:
     entry: Entry
     decision: Decision
     message_json: bytes
+    checked: Checked | None = None
 
 
 def encode(answer: KeptAnswer) -> bytes:
@@ -39,6 +43,8 @@ def encode(answer: KeptAnswer) -> bytes:
         "e": entry_codec.encode(answer.entry).decode(),
         "d": _write_decision(answer.decision),
     }
+    if answer.checked is not None:
+        head["c"] = _write_checked(answer.checked)
     return zlib.compress(to_json(head).encode() + b"\n" + answer.message_json, _FAST)
 
 
@@ -57,9 +63,46 @@ def decode(data: bytes, catalog: Catalog) -> KeptAnswer:
             entry=entry_codec.decode(read["e"].encode()),
             decision=_read_decision(read["d"], catalog),
             message_json=message_json,
+            checked=_read_checked(read["c"]) if "c" in read else None,
         )
     except (zlib.error, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a kept answer: {error!r}") from error
+
+
+def _write_checked(checked: Checked) -> list[Any]:
+    verdict = checked.verdict
+    before = [
+        [each.entry_id, each.model, _write_failed(each.failed), astuple(each.usage), each.cost_nano_usd]
+        for each in checked.escalations
+    ]
+    return [verdict.passed, _write_failed(verdict.failed), before]
+
+
+def _read_checked(fields: list[Any]) -> Checked:
+    passed, failed, before = fields[:3]
+    return Checked(
+        verdict=Verdict(passed=tuple(passed), failed=_read_failed(failed)),
+        escalations=tuple(_read_escalation(each) for each in before),
+    )
+
+
+def _read_escalation(fields: list[Any]) -> Escalation:
+    entry_id, model, failed, usage, cost_nano_usd = fields[:5]
+    return Escalation(
+        entry_id=entry_id,
+        model=model,
+        failed=_read_failed(failed),
+        usage=entry_codec.positional(Usage, usage),
+        cost_nano_usd=cost_nano_usd,
+    )
+
+
+def _write_failed(failed: tuple[Failed, ...]) -> list[Any]:
+    return [[each.check, each.problem, each.is_final] for each in failed]
+
+
+def _read_failed(fields: list[Any]) -> tuple[Failed, ...]:
+    return tuple(Failed(*each[:3]) for each in fields)
 
 
 def _write_decision(decision: Decision) -> list[Any]:

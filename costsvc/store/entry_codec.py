@@ -90,8 +90,8 @@ def decode(data: bytes) -> Entry:
         **plain,
         labels=record.get("la", {}),
         charges=tuple(record.get("cg", ())),
-        usage=_positional(Usage, record.get("u", ())),
-        savings=_positional(Savings, record.get("sv", ())),
+        usage=positional(Usage, record.get("u", ())),
+        savings=positional(Savings, record.get("sv", ())),
         started_at=_EPOCH + record["t0"] * _MICROSECOND,
         settled_at=_EPOCH + record["t1"] * _MICROSECOND,
     )
@@ -117,6 +117,6 @@ def _microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def _positional(kind: type[_Counts], values: Sequence[int]) -> _Counts:
+def positional(kind: type[_Counts], values: Sequence[int]) -> _Counts:
     """Fill the fields in their order; fields that are newer than the entry keep their default."""
     return kind(**dict(zip((field.name for field in fields(kind)), values, strict=False)))

@@ -110,7 +110,7 @@ class CompleteRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
-    __slots__ = ("text", "message_json", "stop_reason", "bill", "decision", "cache_outcome", "attempt_count", "provider_request_id", "response_id", "model", "replayed")
+    __slots__ = ("text", "message_json", "stop_reason", "bill", "decision", "cache_outcome", "attempt_count", "provider_request_id", "response_id", "model", "replayed", "checked")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_JSON_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,7 @@ class CompleteResponse(_message.Message):
     RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_FIELD_NUMBER: _ClassVar[int]
     text: str
     message_json: bytes
     stop_reason: str
@@ -133,7 +134,8 @@ class CompleteResponse(_message.Message):
     response_id: str
     model: str
     replayed: bool
-    def __init__(self, text: _Optional[str] = ..., message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., attempt_count: _Optional[int] = ..., provider_request_id: _Optional[str] = ..., response_id: _Optional[str] = ..., model: _Optional[str] = ..., replayed: bool = ...) -> None: ...
+    checked: _types_pb2.Checked
+    def __init__(self, text: _Optional[str] = ..., message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., attempt_count: _Optional[int] = ..., provider_request_id: _Optional[str] = ..., response_id: _Optional[str] = ..., model: _Optional[str] = ..., replayed: bool = ..., checked: _Optional[_Union[_types_pb2.Checked, _Mapping]] = ...) -> None: ...
 
 class StreamCompleteRequest(_message.Message):
     __slots__ = ("request", "format")
@@ -176,18 +178,20 @@ class ProviderEvents(_message.Message):
     def __init__(self, event_json: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamCompleted(_message.Message):
-    __slots__ = ("message_json", "stop_reason", "bill", "attempt_count", "model")
+    __slots__ = ("message_json", "stop_reason", "bill", "attempt_count", "model", "checked")
     MESSAGE_JSON_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
     BILL_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_COUNT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_FIELD_NUMBER: _ClassVar[int]
     message_json: bytes
     stop_reason: str
     bill: _types_pb2.Bill
     attempt_count: int
     model: str
-    def __init__(self, message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., attempt_count: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    checked: _types_pb2.Checked
+    def __init__(self, message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., attempt_count: _Optional[int] = ..., model: _Optional[str] = ..., checked: _Optional[_Union[_types_pb2.Checked, _Mapping]] = ...) -> None: ...
 
 class EstimateRequest(_message.Message):
     __slots__ = ("request", "all_candidates")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63ostsvc/v1/types.proto\x12\ncostsvc.v1\"V\n\x07Message\x12.\n\x04role\x18\x01 \x01(\x0e\x32\x10.costsvc.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04role\x12\x1b\n\x04text\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x04text\"\xa7\n\n\x07Request\x12;\n\x08messages\x18\x01 \x03(\x0b\x32\x13.costsvc.v1.MessageB\n\xbaH\x07\x92\x01\x04\x10\xa0\x8d\x06R\x08messages\x12\x16\n\x06system\x18\x02 \x01(\tR\x06system\x12+\n\nmax_tokens\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\tmaxTokens\x88\x01\x01\x12/\n\rmessages_json\x18\x04 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x10R\x0cmessagesJson\x12\x31\n\nrequest_id\x18\x05 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\trequestId\x12\x66\n\x06labels\x18\x06 \x03(\x0b\x32\x1f.costsvc.v1.Request.LabelsEntryB-\xbaH*\x9a\x01\'\x10\x10\"\x1cr\x1a\x32\x18^[a-z][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12\x36\n\x04task\x18\x07 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x04task\x12;\n\x0f\x63onversation_id\x18\x08 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\x0e\x63onversationId\x12\x1e\n\x05model\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\x35\n\x08min_tier\x18\n \x01(\x0e\x32\x10.costsvc.v1.TierB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07minTier\x12\x35\n\x08max_tier\x18\x0b \x01(\x0e\x32\x10.costsvc.v1.TierB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07maxTier\x12>\n\ncache_mode\x18\x0c \x01(\x0e\x32\x15.costsvc.v1.CacheModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\tcacheMode\x12\x44\n\x0crouting_mode\x18\r \x01(\x0e\x32\x17.costsvc.v1.RoutingModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0broutingMode\x12\x41\n\x0bmarker_mode\x18\x0e \x01(\x0e\x32\x16.costsvc.v1.MarkerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\nmarkerMode\x12:\n\x05\x62\x65tas\x18\x0f \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x05\x62\x65tas\x12\x37\n\x11max_cost_nano_usd\x18\x10 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01H\x01R\x0emaxCostNanoUsd\x88\x01\x01\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01:\xac\x02\xbaH\xa8\x02\x1ax\n\x10request.one_body\x12%give either messages or messages_json\x1a=(this.messages.size() > 0) != (this.messages_json.size() > 0)\x1a\xab\x01\n\x15request.simple_fields\x12\x42system and max_tokens belong inside messages_json when it is given\x1aNthis.messages_json.size() == 0 || (this.system == \'\' && !has(this.max_tokens))B\r\n\x0b_max_tokensB\x14\n\x12_max_cost_nano_usd\"\x8b\x02\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x03R\x0binputTokens\x12\x31\n\x15\x63\x61\x63he_write_5m_tokens\x18\x02 \x01(\x03R\x12\x63\x61\x63heWrite5mTokens\x12\x31\n\x15\x63\x61\x63he_write_1h_tokens\x18\x03 \x01(\x03R\x12\x63\x61\x63heWrite1hTokens\x12*\n\x11\x63\x61\x63he_read_tokens\x18\x04 \x01(\x03R\x0f\x63\x61\x63heReadTokens\x12#\n\routput_tokens\x18\x05 \x01(\x03R\x0coutputTokens\x12(\n\x10web_search_count\x18\x06 \x01(\x03R\x0ewebSearchCount\"\xca\x02\n\x07Savings\x12(\n\x10routing_nano_usd\x18\x01 \x01(\x03R\x0eroutingNanoUsd\x12\x37\n\x18token_reduction_nano_usd\x18\x02 \x01(\x03R\x15tokenReductionNanoUsd\x12&\n\x0f\x63\x61ller_nano_usd\x18\x03 \x01(\x03R\rcallerNanoUsd\x12\x31\n\x15prompt_cache_nano_usd\x18\x04 \x01(\x03R\x12promptCacheNanoUsd\x12$\n\x0e\x62\x61tch_nano_usd\x18\x05 \x01(\x03R\x0c\x62\x61tchNanoUsd\x12\x35\n\x17response_cache_nano_usd\x18\x06 \x01(\x03R\x14responseCacheNanoUsd\x12$\n\x0etotal_nano_usd\x18\x07 \x01(\x03R\x0ctotalNanoUsd\"\xae\x01\n\x04\x42ill\x12\'\n\x05usage\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.UsageR\x05usage\x12\"\n\rcost_nano_usd\x18\x02 \x01(\x03R\x0b\x63ostNanoUsd\x12*\n\x11\x62\x61seline_nano_usd\x18\x03 \x01(\x03R\x0f\x62\x61selineNanoUsd\x12-\n\x07savings\x18\x04 \x01(\x0b\x32\x13.costsvc.v1.SavingsR\x07savings\"\x99\x01\n\tCandidate\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12\x33\n\x16\x65xpected_cost_nano_usd\x18\x03 \x01(\x03R\x13\x65xpectedCostNanoUsd\x12\x1b\n\truled_out\x18\x04 \x01(\tR\x08ruledOut\"4\n\x06Reason\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12\x16\n\x06\x64\x65tail\x18\x02 \x01(\tR\x06\x64\x65tail\"\xc4\x02\n\x08\x44\x65\x63ision\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12%\n\x0e\x62\x61seline_model\x18\x03 \x01(\tR\rbaselineModel\x12\x35\n\ncandidates\x18\x04 \x03(\x0b\x32\x15.costsvc.v1.CandidateR\ncandidates\x12,\n\x07reasons\x18\x05 \x03(\x0b\x32\x12.costsvc.v1.ReasonR\x07reasons\x12\x33\n\x16\x65xpected_cost_nano_usd\x18\x06 \x01(\x03R\x13\x65xpectedCostNanoUsd\x12;\n\x1a\x65xpected_baseline_nano_usd\x18\x07 \x01(\x03R\x17\x65xpectedBaselineNanoUsd*P\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTIER_SIMPLE\x10\x01\x12\x0f\n\x0bTIER_MEDIUM\x10\x02\x12\x10\n\x0cTIER_COMPLEX\x10\x03*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*>\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41\x43HE_MODE_BYPASS\x10\x01*F\n\x0bRoutingMode\x12\x1c\n\x18ROUTING_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15ROUTING_MODE_BASELINE\x10\x01*F\n\nMarkerMode\x12\x1b\n\x17MARKER_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17MARKER_MODE_CALLER_ONLY\x10\x01*e\n\x0c\x43\x61\x63heOutcome\x12\x1d\n\x19\x43\x41\x43HE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41\x43HE_OUTCOME_DISABLED\x10\x01\x12\x1a\n\x16\x43\x41\x43HE_OUTCOME_BYPASSED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63ostsvc/v1/types.proto\x12\ncostsvc.v1\"V\n\x07Message\x12.\n\x04role\x18\x01 \x01(\x0e\x32\x10.costsvc.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04role\x12\x1b\n\x04text\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x04text\"\xa3\x02\n\x06\x41\x63\x63\x65pt\x12*\n\x0bjson_schema\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04R\njsonSchema\x12\"\n\x07pattern\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x07pattern\x12\x39\n\x0e\x61llowed_values\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\"\x07r\x05\x10\x01\x18\xe8\x07R\rallowedValues\x12$\n\tmin_chars\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08minChars\x12$\n\tmax_chars\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08maxChars\x12\x1d\n\nno_refusal\x18\x06 \x01(\x08R\tnoRefusal\x12#\n\rno_truncation\x18\x07 \x01(\x08R\x0cnoTruncation\"=\n\x0b\x46\x61iledCheck\x12\x14\n\x05\x63heck\x18\x01 \x01(\tR\x05\x63heck\x12\x18\n\x07problem\x18\x02 \x01(\tR\x07problem\"\xc8\x01\n\nEscalation\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\tR\x07\x65ntryId\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12<\n\rfailed_checks\x18\x03 \x03(\x0b\x32\x17.costsvc.v1.FailedCheckR\x0c\x66\x61iledChecks\x12\'\n\x05usage\x18\x04 \x01(\x0b\x32\x11.costsvc.v1.UsageR\x05usage\x12\"\n\rcost_nano_usd\x18\x05 \x01(\x03R\x0b\x63ostNanoUsd\"\xc2\x01\n\x07\x43hecked\x12\x1a\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08R\x08\x61\x63\x63\x65pted\x12#\n\rpassed_checks\x18\x02 \x03(\tR\x0cpassedChecks\x12<\n\rfailed_checks\x18\x03 \x03(\x0b\x32\x17.costsvc.v1.FailedCheckR\x0c\x66\x61iledChecks\x12\x38\n\x0b\x65scalations\x18\x04 \x03(\x0b\x32\x16.costsvc.v1.EscalationR\x0b\x65scalations\"\xd3\n\n\x07Request\x12;\n\x08messages\x18\x01 \x03(\x0b\x32\x13.costsvc.v1.MessageB\n\xbaH\x07\x92\x01\x04\x10\xa0\x8d\x06R\x08messages\x12\x16\n\x06system\x18\x02 \x01(\tR\x06system\x12+\n\nmax_tokens\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\tmaxTokens\x88\x01\x01\x12/\n\rmessages_json\x18\x04 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x10R\x0cmessagesJson\x12\x31\n\nrequest_id\x18\x05 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\trequestId\x12\x66\n\x06labels\x18\x06 \x03(\x0b\x32\x1f.costsvc.v1.Request.LabelsEntryB-\xbaH*\x9a\x01\'\x10\x10\"\x1cr\x1a\x32\x18^[a-z][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12\x36\n\x04task\x18\x07 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([a-z][a-z0-9_.-]{0,62})?$R\x04task\x12;\n\x0f\x63onversation_id\x18\x08 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\x0e\x63onversationId\x12\x1e\n\x05model\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05model\x12\x35\n\x08min_tier\x18\n \x01(\x0e\x32\x10.costsvc.v1.TierB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07minTier\x12\x35\n\x08max_tier\x18\x0b \x01(\x0e\x32\x10.costsvc.v1.TierB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07maxTier\x12>\n\ncache_mode\x18\x0c \x01(\x0e\x32\x15.costsvc.v1.CacheModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\tcacheMode\x12\x44\n\x0crouting_mode\x18\r \x01(\x0e\x32\x17.costsvc.v1.RoutingModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0broutingMode\x12\x41\n\x0bmarker_mode\x18\x0e \x01(\x0e\x32\x16.costsvc.v1.MarkerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\nmarkerMode\x12:\n\x05\x62\x65tas\x18\x0f \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x05\x62\x65tas\x12\x37\n\x11max_cost_nano_usd\x18\x10 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01H\x01R\x0emaxCostNanoUsd\x88\x01\x01\x12*\n\x06\x61\x63\x63\x65pt\x18\x14 \x01(\x0b\x32\x12.costsvc.v1.AcceptR\x06\x61\x63\x63\x65pt\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01:\xac\x02\xbaH\xa8\x02\x1ax\n\x10request.one_body\x12%give either messages or messages_json\x1a=(this.messages.size() > 0) != (this.messages_json.size() > 0)\x1a\xab\x01\n\x15request.simple_fields\x12\x42system and max_tokens belong inside messages_json when it is given\x1aNthis.messages_json.size() == 0 || (this.system == \'\' && !has(this.max_tokens))B\r\n\x0b_max_tokensB\x14\n\x12_max_cost_nano_usd\"\x8b\x02\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x03R\x0binputTokens\x12\x31\n\x15\x63\x61\x63he_write_5m_tokens\x18\x02 \x01(\x03R\x12\x63\x61\x63heWrite5mTokens\x12\x31\n\x15\x63\x61\x63he_write_1h_tokens\x18\x03 \x01(\x03R\x12\x63\x61\x63heWrite1hTokens\x12*\n\x11\x63\x61\x63he_read_tokens\x18\x04 \x01(\x03R\x0f\x63\x61\x63heReadTokens\x12#\n\routput_tokens\x18\x05 \x01(\x03R\x0coutputTokens\x12(\n\x10web_search_count\x18\x06 \x01(\x03R\x0ewebSearchCount\"\xca\x02\n\x07Savings\x12(\n\x10routing_nano_usd\x18\x01 \x01(\x03R\x0eroutingNanoUsd\x12\x37\n\x18token_reduction_nano_usd\x18\x02 \x01(\x03R\x15tokenReductionNanoUsd\x12&\n\x0f\x63\x61ller_nano_usd\x18\x03 \x01(\x03R\rcallerNanoUsd\x12\x31\n\x15prompt_cache_nano_usd\x18\x04 \x01(\x03R\x12promptCacheNanoUsd\x12$\n\x0e\x62\x61tch_nano_usd\x18\x05 \x01(\x03R\x0c\x62\x61tchNanoUsd\x12\x35\n\x17response_cache_nano_usd\x18\x06 \x01(\x03R\x14responseCacheNanoUsd\x12$\n\x0etotal_nano_usd\x18\x07 \x01(\x03R\x0ctotalNanoUsd\"\xae\x01\n\x04\x42ill\x12\'\n\x05usage\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.UsageR\x05usage\x12\"\n\rcost_nano_usd\x18\x02 \x01(\x03R\x0b\x63ostNanoUsd\x12*\n\x11\x62\x61seline_nano_usd\x18\x03 \x01(\x03R\x0f\x62\x61selineNanoUsd\x12-\n\x07savings\x18\x04 \x01(\x0b\x32\x13.costsvc.v1.SavingsR\x07savings\"\x99\x01\n\tCandidate\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12\x33\n\x16\x65xpected_cost_nano_usd\x18\x03 \x01(\x03R\x13\x65xpectedCostNanoUsd\x12\x1b\n\truled_out\x18\x04 \x01(\tR\x08ruledOut\"4\n\x06Reason\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12\x16\n\x06\x64\x65tail\x18\x02 \x01(\tR\x06\x64\x65tail\"\xc4\x02\n\x08\x44\x65\x63ision\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x10.costsvc.v1.TierR\x04tier\x12%\n\x0e\x62\x61seline_model\x18\x03 \x01(\tR\rbaselineModel\x12\x35\n\ncandidates\x18\x04 \x03(\x0b\x32\x15.costsvc.v1.CandidateR\ncandidates\x12,\n\x07reasons\x18\x05 \x03(\x0b\x32\x12.costsvc.v1.ReasonR\x07reasons\x12\x33\n\x16\x65xpected_cost_nano_usd\x18\x06 \x01(\x03R\x13\x65xpectedCostNanoUsd\x12;\n\x1a\x65xpected_baseline_nano_usd\x18\x07 \x01(\x03R\x17\x65xpectedBaselineNanoUsd*P\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTIER_SIMPLE\x10\x01\x12\x0f\n\x0bTIER_MEDIUM\x10\x02\x12\x10\n\x0cTIER_COMPLEX\x10\x03*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*>\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41\x43HE_MODE_BYPASS\x10\x01*F\n\x0bRoutingMode\x12\x1c\n\x18ROUTING_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15ROUTING_MODE_BASELINE\x10\x01*F\n\nMarkerMode\x12\x1b\n\x17MARKER_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17MARKER_MODE_CALLER_ONLY\x10\x01*e\n\x0c\x43\x61\x63heOutcome\x12\x1d\n\x19\x43\x41\x43HE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41\x43HE_OUTCOME_DISABLED\x10\x01\x12\x1a\n\x16\x43\x41\x43HE_OUTCOME_BYPASSED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE'].fields_by_name['role']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_MESSAGE'].fields_by_name['text']._loaded_options = None
   _globals['_MESSAGE'].fields_by_name['text']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_ACCEPT'].fields_by_name['json_schema']._loaded_options = None
+  _globals['_ACCEPT'].fields_by_name['json_schema']._serialized_options = b'\272H\006z\004\030\200\200\004'
+  _globals['_ACCEPT'].fields_by_name['pattern']._loaded_options = None
+  _globals['_ACCEPT'].fields_by_name['pattern']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_ACCEPT'].fields_by_name['allowed_values']._loaded_options = None
+  _globals['_ACCEPT'].fields_by_name['allowed_values']._serialized_options = b'\272H\017\222\001\014\020\350\007\"\007r\005\020\001\030\350\007'
+  _globals['_ACCEPT'].fields_by_name['min_chars']._loaded_options = None
+  _globals['_ACCEPT'].fields_by_name['min_chars']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_ACCEPT'].fields_by_name['max_chars']._loaded_options = None
+  _globals['_ACCEPT'].fields_by_name['max_chars']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_REQUEST_LABELSENTRY']._loaded_options = None
   _globals['_REQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_REQUEST'].fields_by_name['messages']._loaded_options = None
@@ -69,34 +79,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUEST'].fields_by_name['max_cost_nano_usd']._serialized_options = b'\272H\004\"\002(\001'
   _globals['_REQUEST']._loaded_options = None
   _globals['_REQUEST']._serialized_options = b'\272H\250\002\032x\n\020request.one_body\022%give either messages or messages_json\032=(this.messages.size() > 0) != (this.messages_json.size() > 0)\032\253\001\n\025request.simple_fields\022Bsystem and max_tokens belong inside messages_json when it is given\032Nthis.messages_json.size() == 0 || (this.system == \'\' && !has(this.max_tokens))'
-  _globals['_TIER']._serialized_start=2765
-  _globals['_TIER']._serialized_end=2845
-  _globals['_ROLE']._serialized_start=2847
-  _globals['_ROLE']._serialized_end=2910
-  _globals['_CACHEMODE']._serialized_start=2912
-  _globals['_CACHEMODE']._serialized_end=2974
-  _globals['_ROUTINGMODE']._serialized_start=2976
-  _globals['_ROUTINGMODE']._serialized_end=3046
-  _globals['_MARKERMODE']._serialized_start=3048
-  _globals['_MARKERMODE']._serialized_end=3118
-  _globals['_CACHEOUTCOME']._serialized_start=3120
-  _globals['_CACHEOUTCOME']._serialized_end=3221
+  _globals['_TIER']._serialized_start=3566
+  _globals['_TIER']._serialized_end=3646
+  _globals['_ROLE']._serialized_start=3648
+  _globals['_ROLE']._serialized_end=3711
+  _globals['_CACHEMODE']._serialized_start=3713
+  _globals['_CACHEMODE']._serialized_end=3775
+  _globals['_ROUTINGMODE']._serialized_start=3777
+  _globals['_ROUTINGMODE']._serialized_end=3847
+  _globals['_MARKERMODE']._serialized_start=3849
+  _globals['_MARKERMODE']._serialized_end=3919
+  _globals['_CACHEOUTCOME']._serialized_start=3921
+  _globals['_CACHEOUTCOME']._serialized_end=4022
   _globals['_MESSAGE']._serialized_start=38
   _globals['_MESSAGE']._serialized_end=124
-  _globals['_REQUEST']._serialized_start=127
-  _globals['_REQUEST']._serialized_end=1446
-  _globals['_REQUEST_LABELSENTRY']._serialized_start=1049
-  _globals['_REQUEST_LABELSENTRY']._serialized_end=1106
-  _globals['_USAGE']._serialized_start=1449
-  _globals['_USAGE']._serialized_end=1716
-  _globals['_SAVINGS']._serialized_start=1719
-  _globals['_SAVINGS']._serialized_end=2049
-  _globals['_BILL']._serialized_start=2052
-  _globals['_BILL']._serialized_end=2226
-  _globals['_CANDIDATE']._serialized_start=2229
-  _globals['_CANDIDATE']._serialized_end=2382
-  _globals['_REASON']._serialized_start=2384
-  _globals['_REASON']._serialized_end=2436
-  _globals['_DECISION']._serialized_start=2439
-  _globals['_DECISION']._serialized_end=2763
+  _globals['_ACCEPT']._serialized_start=127
+  _globals['_ACCEPT']._serialized_end=418
+  _globals['_FAILEDCHECK']._serialized_start=420
+  _globals['_FAILEDCHECK']._serialized_end=481
+  _globals['_ESCALATION']._serialized_start=484
+  _globals['_ESCALATION']._serialized_end=684
+  _globals['_CHECKED']._serialized_start=687
+  _globals['_CHECKED']._serialized_end=881
+  _globals['_REQUEST']._serialized_start=884
+  _globals['_REQUEST']._serialized_end=2247
+  _globals['_REQUEST_LABELSENTRY']._serialized_start=1850
+  _globals['_REQUEST_LABELSENTRY']._serialized_end=1907
+  _globals['_USAGE']._serialized_start=2250
+  _globals['_USAGE']._serialized_end=2517
+  _globals['_SAVINGS']._serialized_start=2520
+  _globals['_SAVINGS']._serialized_end=2850
+  _globals['_BILL']._serialized_start=2853
+  _globals['_BILL']._serialized_end=3027
+  _globals['_CANDIDATE']._serialized_start=3030
+  _globals['_CANDIDATE']._serialized_end=3183
+  _globals['_REASON']._serialized_start=3185
+  _globals['_REASON']._serialized_end=3237
+  _globals['_DECISION']._serialized_start=3240
+  _globals['_DECISION']._serialized_end=3564
 # @@protoc_insertion_point(module_scope)

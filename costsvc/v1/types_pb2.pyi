@@ -64,8 +64,60 @@ class Message(_message.Message):
     text: str
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., text: _Optional[str] = ...) -> None: ...
 
+class Accept(_message.Message):
+    __slots__ = ("json_schema", "pattern", "allowed_values", "min_chars", "max_chars", "no_refusal", "no_truncation")
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_VALUES_FIELD_NUMBER: _ClassVar[int]
+    MIN_CHARS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHARS_FIELD_NUMBER: _ClassVar[int]
+    NO_REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    NO_TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    json_schema: bytes
+    pattern: str
+    allowed_values: _containers.RepeatedScalarFieldContainer[str]
+    min_chars: int
+    max_chars: int
+    no_refusal: bool
+    no_truncation: bool
+    def __init__(self, json_schema: _Optional[bytes] = ..., pattern: _Optional[str] = ..., allowed_values: _Optional[_Iterable[str]] = ..., min_chars: _Optional[int] = ..., max_chars: _Optional[int] = ..., no_refusal: bool = ..., no_truncation: bool = ...) -> None: ...
+
+class FailedCheck(_message.Message):
+    __slots__ = ("check", "problem")
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    check: str
+    problem: str
+    def __init__(self, check: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class Escalation(_message.Message):
+    __slots__ = ("entry_id", "model", "failed_checks", "usage", "cost_nano_usd")
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FAILED_CHECKS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    entry_id: str
+    model: str
+    failed_checks: _containers.RepeatedCompositeFieldContainer[FailedCheck]
+    usage: Usage
+    cost_nano_usd: int
+    def __init__(self, entry_id: _Optional[str] = ..., model: _Optional[str] = ..., failed_checks: _Optional[_Iterable[_Union[FailedCheck, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
+
+class Checked(_message.Message):
+    __slots__ = ("accepted", "passed_checks", "failed_checks", "escalations")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    PASSED_CHECKS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_CHECKS_FIELD_NUMBER: _ClassVar[int]
+    ESCALATIONS_FIELD_NUMBER: _ClassVar[int]
+    accepted: bool
+    passed_checks: _containers.RepeatedScalarFieldContainer[str]
+    failed_checks: _containers.RepeatedCompositeFieldContainer[FailedCheck]
+    escalations: _containers.RepeatedCompositeFieldContainer[Escalation]
+    def __init__(self, accepted: bool = ..., passed_checks: _Optional[_Iterable[str]] = ..., failed_checks: _Optional[_Iterable[_Union[FailedCheck, _Mapping]]] = ..., escalations: _Optional[_Iterable[_Union[Escalation, _Mapping]]] = ...) -> None: ...
+
 class Request(_message.Message):
-    __slots__ = ("messages", "system", "max_tokens", "messages_json", "request_id", "labels", "task", "conversation_id", "model", "min_tier", "max_tier", "cache_mode", "routing_mode", "marker_mode", "betas", "max_cost_nano_usd")
+    __slots__ = ("messages", "system", "max_tokens", "messages_json", "request_id", "labels", "task", "conversation_id", "model", "min_tier", "max_tier", "cache_mode", "routing_mode", "marker_mode", "betas", "max_cost_nano_usd", "accept")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +141,7 @@ class Request(_message.Message):
     MARKER_MODE_FIELD_NUMBER: _ClassVar[int]
     BETAS_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     system: str
     max_tokens: int
@@ -105,7 +158,8 @@ class Request(_message.Message):
     marker_mode: MarkerMode
     betas: _containers.RepeatedScalarFieldContainer[str]
     max_cost_nano_usd: int
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., messages_json: _Optional[bytes] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., model: _Optional[str] = ..., min_tier: _Optional[_Union[Tier, str]] = ..., max_tier: _Optional[_Union[Tier, str]] = ..., cache_mode: _Optional[_Union[CacheMode, str]] = ..., routing_mode: _Optional[_Union[RoutingMode, str]] = ..., marker_mode: _Optional[_Union[MarkerMode, str]] = ..., betas: _Optional[_Iterable[str]] = ..., max_cost_nano_usd: _Optional[int] = ...) -> None: ...
+    accept: Accept
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., messages_json: _Optional[bytes] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., model: _Optional[str] = ..., min_tier: _Optional[_Union[Tier, str]] = ..., max_tier: _Optional[_Union[Tier, str]] = ..., cache_mode: _Optional[_Union[CacheMode, str]] = ..., routing_mode: _Optional[_Union[RoutingMode, str]] = ..., marker_mode: _Optional[_Union[MarkerMode, str]] = ..., betas: _Optional[_Iterable[str]] = ..., max_cost_nano_usd: _Optional[int] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens", "output_tokens", "web_search_count")

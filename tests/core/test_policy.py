@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import CatalogError
 from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
@@ -41,6 +42,9 @@ drain_max_usd = "0.25"
 claude-haiku-4-5 = ["claude-haiku-5-5"]
 [response_cache.help]
 ttl_s = 60
+[cascade]
+buffer_streams = true
+except_tasks = ["law"]
 """
 
 
@@ -68,6 +72,7 @@ def test_a_policy_is_read_whole() -> None:
         drain_max_nano_usd=250_000_000,
         fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
         namespaces={"help": Namespace(name="help", ttl=timedelta(seconds=60))},
+        cascade=Cascading(buffer_streams=True, except_tasks=frozenset({"law"})),
         hash=policy.hash,
     )
 

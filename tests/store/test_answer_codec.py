@@ -15,7 +15,10 @@ from costsvc.app.observations import Observations
 from costsvc.app.plan import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.accept import Failed, Verdict
+from costsvc.core.escalation import Checked, Escalation
 from costsvc.core.request import ModelRequest, simple_members
+from costsvc.core.usage import Usage
 from costsvc.store.answer_codec import KeptAnswer, decode, encode
 from tests.core.test_message_stream import messages
 from tests.store.money import entry, opening
@@ -36,6 +39,20 @@ def kept(message_json: bytes = b"{}", **fields: str) -> KeptAnswer:
 def test_an_answer_comes_back_as_it_was(message, fields):
     """Entry, decision and every byte of the message survive, line ends and all."""
     answer = kept(json.dumps(message, indent=1).encode(), **fields)
+    assert decode(encode(answer), CATALOG) == answer
+
+
+def test_the_checks_come_back_with_their_escalations():
+    """A repeat learns what failed before, and what that cost."""
+    before = Escalation(
+        entry_id="resp.1",
+        model="claude-haiku-5-5",
+        failed=(Failed("length", "has 1 characters, less than 2"),),
+        usage=Usage(input_tokens=3, output_tokens=1),
+        cost_nano_usd=17,
+    )
+    verdict = Verdict(passed=("pattern",), failed=(Failed("json_schema", "is too large", is_final=True),))
+    answer = replace(kept(), checked=Checked(verdict=verdict, escalations=(before,)))
     assert decode(encode(answer), CATALOG) == answer
 
 
