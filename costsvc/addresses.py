@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 
 class CannotListen(Exception):
@@ -41,3 +42,11 @@ def is_loopback(address: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def without_credentials(url: str | None) -> str | None:
+    """Return a URL without user, password and query, any of which may be a secret."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -73,6 +73,7 @@ class Metrics:
         self._checked = self._counter(
             "checked_answers", "Answers with checks: accepted, escalated, not_accepted.", "outcome"
         )
+        self._add_cache()
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -144,6 +145,40 @@ class Metrics:
     def checked(self, outcome: str) -> None:
         """Count an answer by what its checks led to."""
         self._checked.labels(outcome).inc()
+
+    def _add_cache(self) -> None:
+        self._cache = self._counter("cache", "Calls by what the response cache did.", "outcome")
+        self._near_shadow = self._counter(
+            "cache_shadow", "Near-identical answers that were only compared.", "namespace", "outcome"
+        )
+        self._near_mistakes = self._counter(
+            "cache_mistakes", "Stored answers that were reported as wrong.", "namespace"
+        )
+        self._near_bound = Gauge(
+            "costsvc_cache_mistake_bound",
+            "Share of wrong near-identical answers, upper bound (one-sided, 95 %) at the last mistake.",
+            ["namespace"],
+            registry=self.registry,
+        )
+        self._not_kept = self._counter("cache_not_kept", "Answers that could not be kept.", "why")
+
+    def cache(self, outcome: str) -> None:
+        """Count a call by what the response cache did for it."""
+        self._cache.labels(outcome).inc()
+
+    def not_kept(self, why: str) -> None:
+        """Count an answer in a namespace that could not be kept."""
+        self._not_kept.labels(why).inc()
+
+    def near_shadow(self, namespace: str, outcome: str) -> None:
+        """Count a near-identical answer that was only compared: it `agreed` or `differed`."""
+        self._near_shadow.labels(namespace, outcome).inc()
+
+    def cache_mistake(self, namespace: str, bound: float | None = None) -> None:
+        """Count a reported mistake; of near-identical answers, note the bound of their share, too."""
+        self._near_mistakes.labels(namespace).inc()
+        if bound is not None:
+            self._near_bound.labels(namespace).set(bound)
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,16 +24,18 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from costsvc.addresses import is_loopback, split_address
+from costsvc.addresses import is_loopback, split_address, without_credentials
 from costsvc.core.urls import http_url
 
 PREFIX = "COSTSVC_"
 OPTIONS = (
-    *("listen", "ops", "data_dir", "redis_url", "upstream", "upstream_url", "policy", "catalog"),
+    *("listen", "ops", "data_dir", "redis_url", "cache_redis_url", "upstream", "upstream_url", "policy"),
+    "catalog",
     "allow_unauthenticated",
 )
 """The settings that are also options of `costsvc serve`, in the order of its help."""
 
+_URLS = ("redis_url", "cache_redis_url", "upstream_url")
 _MB = 1_000_000
 _SIMILAR = 0.85
 
@@ -99,6 +100,14 @@ class Settings(BaseSettings):
         description="The store: `redis://`, `rediss://` or `unix://`. Without it, a store of its own, in the "
         "data directory.",
     )
+    cache_redis_url: str | None = Field(
+        None, repr=False, description="A server of its own for stored answers. Without it, the store."
+    )
+    cache_secret: SecretStr | None = Field(
+        None,
+        description="What stored answers are found by, the same on every replica. Without it, the first "
+        "replica creates one in the store. Never printed or logged.",
+    )
     upstream: Literal["anthropic", "simulated"] | None = Field(
         None,
         description="The provider: `anthropic` or `simulated`. Without it, the real one if there is a key "
@@ -156,8 +165,8 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, Any]:
         """Return all settings as JSON values, without the key and without credentials inside URLs."""
-        values = self.model_dump(mode="json", exclude={"anthropic_api_key", "alerts"})
-        urls = {name: _without_credentials(values[name]) for name in ("redis_url", "upstream_url")}
+        values = self.model_dump(mode="json", exclude={"anthropic_api_key", "cache_secret", "alerts"})
+        urls = {name: without_credentials(values[name]) for name in _URLS}
         return {
             **values,
             **urls,
@@ -184,7 +193,7 @@ class Settings(BaseSettings):
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
 
-    @field_validator("anthropic_api_key", mode="before")
+    @field_validator("anthropic_api_key", "cache_secret", mode="before")
     @classmethod
     def _strip(cls, key: object) -> object:
         """Forgive the line end that a key from a file often has; a blank key is none."""
@@ -235,12 +244,12 @@ def settings_table() -> str:
 
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     path = tuple(str(part) for part in first["loc"])
     if not path:
         return message
     name = _option(path[0]) if path[0] in given else _variable(path)
-    return f"{name} {_lower_first(message.removeprefix('Input '))}"
+    return f"{name} {message[:1].lower()}{message[1:]}"
 
 
 def _check_names() -> None:
@@ -282,15 +291,3 @@ def _default(value: object) -> str:
             return f"{value:_}"
         case _:
             return f"`{value}`"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _without_credentials(url: str | None) -> str | None:
-    """Return a URL without user, password and query, any of which may be a secret."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

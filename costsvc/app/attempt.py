@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from costsvc.app.plan import Plan
+from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.catalog import Catalog
-from costsvc.core.entry import Entry
+from costsvc.core.entry import NO_USAGE, Entry
 from costsvc.core.errors import Failure, ProviderError, UnknownModel
 from costsvc.core.escalation import Checked, Escalation
 from costsvc.core.json_text import parse_answer, to_json
@@ -38,6 +39,11 @@ class Attempt:
     started_at: datetime
     started_s: float  # monotonic
     timeout_s: float
+    cache_outcome: CacheOutcome = CacheOutcome.DISABLED
+
+    def left_s(self, now_s: float) -> float:
+        """Return how much of its time is left."""
+        return self.started_s + self.timeout_s - now_s
 
     @property
     def attempt_id(self) -> str:
@@ -61,11 +67,31 @@ class Started:
     attempt: Attempt
     provider_request_id: str
     is_replay: bool = False
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a stored answer came from: the call that paid for it, when, and how long ago that was.
+
+    `ref` is what the hit is found by later. `question` is what that call asked, and `rules` made it the same;
+    both empty where it was the same anyway.
+    """
+
+    ref: str
+    response_id: str
+    stored_at: datetime
+    age: timedelta
+    question: str = ""
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A complete answer with its bill; `is_replay` where another call with the same request id paid it."""
+    """A complete answer with its bill; `is_replay` where another call with the same request id paid it.
+
+    A stored answer has an `origin`; what it would have used is `avoided`.
+    """
 
     attempt: Attempt
     message: Mapping[str, Any]
@@ -75,6 +101,8 @@ class Completed:
     account: Account
     is_replay: bool = False
     checked: Checked | None = None
+    avoided: Usage = NO_USAGE
+    origin: Origin | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -212,14 +240,16 @@ def entry_of(
         speed=reported.speed,
         service_tier=reported.service_tier,
         stop_reason=completed.stop_reason,
-        raw_usage_json=to_json(completed.message.get("usage")),
+        raw_usage_json=to_json(completed.message.get("usage")) if completed.origin is None else "",
         usage=reported.totals,
         cost_nano_usd=accounted.cost_nano_usd,
         baseline_nano_usd=accounted.baseline_nano_usd,
         savings=accounted.savings,
         catalog_hash=catalog.hash,
         charges=charges,
-        cache_outcome="bypassed" if request.bypass_cache else "disabled",
+        cache_outcome=attempt.cache_outcome.value,
+        avoided=completed.avoided,
+        cache_ref=completed.origin.ref if completed.origin else "",
         started_at=attempt.started_at,
         settled_at=settled_at,
         first_byte_ms=first_byte_ms,

@@ -9,7 +9,7 @@ waited for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -17,22 +17,22 @@ import structlog
 
 from costsvc.app.attempt import Attempt, Caller, Completed, Started, complete, entry_of
 from costsvc.app.audience import Audience
+from costsvc.app.cached import Cached
 from costsvc.app.capping import hold_capped
 from costsvc.app.cascade import Booked, CappedByBudget, Cascade
 from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
-from costsvc.app.once import Once
+from costsvc.app.once import Once, Run
 from costsvc.app.plan import Planner
 from costsvc.app.reading import Reading
 from costsvc.app.relay import Relay
 from costsvc.app.reserved import Reserved
+from costsvc.app.saying_again import said_again
 from costsvc.app.settle import Settlement
 from costsvc.app.tries import Tries
 from costsvc.core.breaker import Breakers
 from costsvc.core.errors import DeadlineTooShort, ProviderError
-from costsvc.core.json_text import to_json
-from costsvc.core.replay import replay
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock, Upstream
@@ -59,6 +59,7 @@ class Completions:
         in_flight: InFlight,
         once: Once,
         conversations: Conversations,
+        cached: Cached,
         holding: Holding,
         metrics: Metrics,
         clock: Clock,
@@ -71,6 +72,7 @@ class Completions:
         self._in_flight = in_flight
         self._once = once
         self._conversations = conversations
+        self._cached = cached
         self._holding = holding
         self._breakers = Breakers()
         self._metrics = metrics
@@ -86,6 +88,7 @@ class Completions:
             InvalidRequest, UnknownModel, NoModelFits: as planning raises them.
         """
         self._settlement.check_room()
+        self._cached.check(request)
         now, now_s = self._clock.now(), self._clock.monotonic()
         if caller.deadline_s <= now_s:
             raise DeadlineTooShort
@@ -108,13 +111,11 @@ class Completions:
             BudgetExceeded, BudgetUnbounded, TooManyBudgets, StoreUnavailable: nothing was spent.
             ProviderError: `may_have_spent` says whether something may have been.
             RequestIdReused, AlreadyAnswered, OutcomeUnknown, StillRunning: nothing was spent by this call.
+            CacheMiss: the caller wants a stored answer only.
         """
-        with one_call():
-            if attempt.plan.request.request_id:
-                return await self._once.answer(attempt, self._answer)
-            audience = Audience()
-            with audience.member():
-                return await self._in_flight.run(self._answer(attempt, audience))
+        audience = Audience()
+        with one_call(), audience.member():
+            return await self._answer_once(attempt, audience, self._answer)
 
     async def stream(
         self, attempt: Attempt, *, provider_events: bool
@@ -136,34 +137,45 @@ class Completions:
                     yield pieces
                 completed = await asyncio.shield(pump)
                 if started is None:
-                    for piece in _said_again(completed, provider_events=provider_events):
+                    for piece in said_again(completed, provider_events=provider_events):
                         yield piece
                 yield completed
             finally:
                 relay.abandon()
-                if attempt.plan.request.request_id:
-                    pump.cancel()  # only its waiting: what runs has a task of its own
+                pump.cancel()  # only its waiting: what runs has a task of its own
 
     def _start(self, attempt: Attempt, audience: Audience, relay: Relay[Started]) -> asyncio.Task[Completed]:
         """Let the answer come through the relay, or, where it is another call's, as a whole."""
-        if not attempt.plan.request.request_id:
-            return self._in_flight.start(self._answer(attempt, audience, relay))
 
         def ended(pump: asyncio.Task[Completed]) -> None:
             relay.end()
             if not pump.cancelled():
                 pump.exception()  # also seen where the stream has been given up
 
-        pump = asyncio.ensure_future(self._once.answer(attempt, partial(self._answer, relay=relay)))
+        answer = partial(self._answer, relay=relay)
+        pump = asyncio.ensure_future(self._answer_once(attempt, audience, answer))
         pump.add_done_callback(ended)
         return pump
+
+    async def _answer_once(self, attempt: Attempt, audience: Audience, run: Run) -> Completed:
+        """Answer a request id once, and a question from the cache, on the model of its conversation."""
+        if not attempt.plan.request.request_id:
+            return await self._cached.answer(await self._continued(attempt), audience, run)
+
+        async def answer(attempt: Attempt, audience: Audience) -> Completed:
+            completed = await self._cached.answer(await self._continued(attempt), audience, run)
+            if completed.origin is not None:
+                await self._once.keep(completed, self._cached.entry(completed))
+            return completed
+
+        return await self._once.answer(attempt, answer)
 
     async def _answer(
         self, first: Attempt, audience: Audience, relay: Relay[Started] | None = None
     ) -> Completed:
         """Answer on tier after tier until the checks are met; nothing is shown while another may follow."""
         try:
-            attempt = await self._continued(first)
+            attempt = first
             cascade = Cascade(attempt, audience, self._planner, self._metrics, self._clock)
             shown = None if attempt.plan.ladder else relay
             make = partial(self._attempts, cascade=cascade, relay=shown)
@@ -276,16 +288,3 @@ class Completions:
                 failure=error.failure.value,
                 provider_request_id=error.provider_request_id,
             )
-
-
-def _said_again(completed: Completed, *, provider_events: bool) -> Iterator[Started | list[str]]:
-    """Yield a whole answer as the beginning and the pieces of a stream."""
-    yield Started(
-        attempt=completed.attempt,
-        provider_request_id=completed.provider_request_id,
-        is_replay=completed.is_replay,
-    )
-    if provider_events:
-        yield [to_json(event) for event in replay(completed.message)]
-    elif completed.text:
-        yield [completed.text]

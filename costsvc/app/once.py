@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from costsvc.app.endings import Endings
 from costsvc.app.in_flight import InFlight
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
+from costsvc.app.waiting import wait_s
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
 from costsvc.core.errors import (
@@ -49,9 +49,6 @@ from costsvc.store.presence import one_call
 
 LATEST = timedelta(seconds=1)
 """How long after it was asked for a claim may still be made; a clock that is off by more goes without."""
-
-SHORTEST_WAIT_S, LONGEST_WAIT_S, WAIT_SHARE = 0.01, 0.5, 0.25
-"""Between two looks at a claim of another process: a share of the time that it has been waited for."""
 
 LARGE_SIZE = 256 * 1024
 """Larger bodies and answers are hashed and compressed in a thread, so that other callers do not wait."""
@@ -225,7 +222,7 @@ class Once:
                     seen_s = now_s
                 case None if now_s - seen_s > LEASE.total_seconds():
                     return attempt
-            await asyncio.sleep(_wait_s(now_s - began_s))
+            await asyncio.sleep(wait_s(now_s - began_s))
             if leader.audience.is_gone:
                 raise _Deserted
             attempt = self._resumed(attempt)
@@ -274,12 +271,6 @@ class Once:
             raise StillRunning
         now, now_s = self._clock.now(), self._clock.monotonic()
         return replace(attempt, started_at=now, started_s=now_s, timeout_s=left_s)
-
-
-def _wait_s(waited_s: float) -> float:
-    """Return how long to wait before the next look; by chance a little more or less, so that looks spread."""
-    wait_s = min(max(waited_s * WAIT_SHARE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
-    return wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - keeps no secret
 
 
 def _may_have_spent(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from costsvc.settings import SettingsError, read_settings
 @click.option(
     "--redis-url", metavar="URL", help="The store; one of its own in the data directory unless given."
 )
+@click.option("--cache-redis-url", metavar="URL", help="A server of its own for stored answers.")
 @click.option(
     "--upstream",
     type=click.Choice(["anthropic", "simulated"]),
@@ -55,7 +56,8 @@ def serve(**options: Any) -> None:
     # gRPC's own lines repeat, in another form, what is logged or refused here in one sentence.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Only now: the service is slow to import, and a mistyped option should not be slow to hear of.
-    from costsvc.edge.server import CannotStart, run  # noqa: PLC0415
+    from costsvc.edge.server import run  # noqa: PLC0415
+    from costsvc.edge.stores import CannotStart  # noqa: PLC0415
     from costsvc.logs import configure_logs  # noqa: PLC0415
     from costsvc.store.connection import StoreRefused  # noqa: PLC0415
 

@@ -50,6 +50,17 @@ class Kind(Enum):
     THINKING = "thinking"
 
 
+class CacheOutcome(Enum):
+    """What the response cache did for a call."""
+
+    DISABLED = "disabled"  # no namespace
+    BYPASSED = "bypassed"
+    NOT_CACHEABLE = "not_cacheable"
+    MISS = "miss"
+    HIT = "hit"
+    NEAR_IDENTICAL = "near_identical"
+
+
 _KINDS: Mapping[str, Kind | None] = {
     "text": None,
     "image": Kind.IMAGES,
@@ -118,6 +129,8 @@ def _why_not_block(block: Any, allowed: Collection[Kind]) -> str:
     name = _word(block, "type")
     if name not in _KINDS:
         return f"{name} is not kept"
+    if name == "thinking" and block.get("thinking") == "":
+        return ""  # models that think by themselves say so, and no more: nobody has asked for it
     kind = _KINDS[name]
     if kind is not None and kind not in allowed:
         return f"{kind.value} is not allowed"

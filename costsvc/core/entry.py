@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
+
+NO_USAGE = Usage()
+HITS = frozenset({CacheOutcome.HIT.value, CacheOutcome.NEAR_IDENTICAL.value})
 
 MEASURES = (
     "call_count",
@@ -25,6 +29,9 @@ MEASURES = (
     "cache_read_tokens",
     "output_tokens",
     "web_search_count",
+    "hit_count",
+    "avoided_input_tokens",
+    "avoided_output_tokens",
 )
 """What a rollup cell adds up, in the order in which it is packed; new measures go at the end."""
 
@@ -42,7 +49,8 @@ class Entry:
     """One settled attempt, immutable. A correction is another entry with the signed difference.
 
     `charges` name the budgets' balances that it counts against: budgets may have been defined since its hold,
-    and the store may no longer know the hold.
+    and the store may no longer know the hold. `avoided` are the tokens of a call that was not made,
+    and `cache_ref` says which stored answer took its place.
     """
 
     entry_id: str
@@ -76,6 +84,8 @@ class Entry:
     first_byte_ms: int = 0
     total_ms: int = 0
     charges: tuple[str, ...] = ()
+    avoided: Usage = NO_USAGE
+    cache_ref: str = ""
 
     def measures(self) -> tuple[int, ...]:
         """Return this entry's share of every rollup cell that it belongs to, in the order of `MEASURES`."""
@@ -96,6 +106,9 @@ class Entry:
             usage.cache_read_tokens,
             usage.output_tokens,
             usage.web_search_count,
+            int(self.cache_outcome in HITS),
+            self.avoided.prompt_tokens,
+            self.avoided.output_tokens,
         )
 
 

@@ -12,6 +12,8 @@ CostsvcError
 ├── AlreadyAnswered       this request_id was answered, and the answer is not kept any more
 ├── OutcomeUnknown        an earlier call of this request_id may have spent, and its answer is lost
 ├── StillRunning          another call of this request_id runs longer than this one may wait
+├── CacheMiss             the caller wants a stored answer only, and there is none
+├── NotAHit               no call that is remembered got a stored answer under this response_id
 ├── StoreUnavailable      the store did not answer in time
 ├── JournalFailed         this process's journal cannot be written
 ├── BudgetExceeded        a hard budget has no room for the call; nothing was spent
@@ -114,6 +116,22 @@ class OutcomeUnknown(CostsvcError):
 
 class StillRunning(CostsvcError):
     """Another call with this request_id runs, and this one's time to wait for its answer is over."""
+
+
+class CacheMiss(CostsvcError):
+    """The caller wants a stored answer only, and there is none; `outcome` says why. Nothing was spent."""
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+class NotAHit(CostsvcError):
+    """No call that is remembered got a stored answer under this response_id."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(response_id)
+        self.response_id = response_id
 
 
 class StoreUnavailable(CostsvcError):

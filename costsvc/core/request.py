@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from datetime import timedelta
+from enum import Enum, IntEnum
 from typing import Any
 
 from costsvc.core.accept import Checks
@@ -35,12 +36,22 @@ class Tier(IntEnum):
         return self.name.lower()
 
 
+class CacheMode(Enum):
+    """What the response cache may do for a request, as the caller says."""
+
+    DEFAULT = "default"
+    BYPASS = "bypass"  # neither look up nor store
+    REFRESH = "refresh"  # do not look up, but store
+    ONLY = "only"  # answer from what is stored, or not at all
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
     """One request: the body's members with their text, and what the caller says about it.
 
     `model` is "" when costsvc chooses. `min_tier` and `max_tier` bound that choice, and so
     does `max_cost_nano_usd` where it is not 0.
+    `cache_namespace` is "" for the task's; answers older than `cache_max_age` will not do.
     """
 
     members: Mapping[str, Member]
@@ -52,7 +63,9 @@ class ModelRequest:
     min_tier: Tier = Tier.SIMPLE
     max_tier: Tier = Tier.COMPLEX
     max_cost_nano_usd: int = 0
-    bypass_cache: bool = False
+    cache_mode: CacheMode = CacheMode.DEFAULT
+    cache_namespace: str = ""
+    cache_max_age: timedelta | None = None
     baseline_only: bool = False
     caller_markers_only: bool = False
     betas: Sequence[str] = ()

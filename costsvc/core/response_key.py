@@ -15,6 +15,7 @@ from json import JSONEncoder
 from typing import Any
 
 from costsvc.core.json_text import Member
+from costsvc.core.near_identical import RULES_VERSION
 
 FORM_VERSION = 1
 """Raised with every change to what is hashed or how: old entries are then never met again."""
@@ -78,6 +79,31 @@ class Question:
             "checks": self.checks,
             "headers": dict(self.headers),
         }
+
+
+def last_text(messages: Sequence[Any]) -> str:
+    """Return the text with which the user ends a conversation, "" where it ends otherwise."""
+    last = messages[-1]
+    content = last["content"] if last["role"] == "user" else ""
+    if isinstance(content, list):
+        block = content[-1] if content else {}
+        return str(block["text"]) if block.get("type") == "text" else ""
+    return str(content)
+
+
+def near_form(form: Mapping[str, Any], key: str, *, off: Iterable[str]) -> dict[str, Any]:
+    """Return the form of a question in which a key stands for its last text.
+
+    Everything else is as it is; the version of the rules, and which are off, make it no other form.
+    """
+    *earlier, last = form["body"]["messages"]
+    content = last["content"]
+    if isinstance(content, list):
+        said: Any = [*content[:-1], {**content[-1], "text": key}]
+    else:
+        said = key
+    body = {**form["body"], "messages": [*earlier, {**last, "content": said}]}
+    return {**form, "body": body, "rules": [RULES_VERSION, *sorted(off)]}
 
 
 def canonical(value: Any) -> bytes:

@@ -8,6 +8,7 @@ from grpc.aio import ServicerContext
 
 from costsvc import v1
 from costsvc.app.admin import Administration
+from costsvc.app.cache_admin import CacheAdministration
 from costsvc.edge import admin_proto, from_proto
 from costsvc.edge.calls import Call, Calls
 from costsvc.edge.peers import check_local
@@ -18,9 +19,10 @@ Context = ServicerContext[Any, Any]
 class AdminServicer(v1.AdminServiceServicer):
     """The RPCs of AdminService."""
 
-    def __init__(self, calls: Calls, administration: Administration) -> None:
+    def __init__(self, calls: Calls, administration: Administration, cache: CacheAdministration) -> None:
         self._calls = calls
         self._administration = administration
+        self._cache = cache
 
     async def SetBudget(self, request: v1.SetBudgetRequest, context: Context) -> v1.SetBudgetResponse:
         """Define."""
@@ -57,6 +59,33 @@ class AdminServicer(v1.AdminServiceServicer):
         return await self._calls.run(
             "DeleteTenantData", request, context, self._delete_tenant_data, check=check_local
         )
+
+    async def InvalidateCache(
+        self, request: v1.InvalidateCacheRequest, context: Context
+    ) -> v1.InvalidateCacheResponse:
+        """Serve nothing any more that is stored."""
+        return await self._calls.run("InvalidateCache", request, context, self._invalidate, check=check_local)
+
+    async def ReportCacheMistake(
+        self, request: v1.ReportCacheMistakeRequest, context: Context
+    ) -> v1.ReportCacheMistakeResponse:
+        """Never serve that again."""
+        return await self._calls.run(
+            "ReportCacheMistake", request, context, self._report_mistake, check=check_local
+        )
+
+    async def _invalidate(self, request: v1.InvalidateCacheRequest, call: Call) -> v1.InvalidateCacheResponse:
+        call.note(invalidated=request.tenant or "*", namespace=request.namespace, label=request.label_key)
+        label = (request.label_key, request.label_value) if request.label_key else None
+        await self._cache.invalidate(tenant=request.tenant, namespace=request.namespace, label=label)
+        return v1.InvalidateCacheResponse()
+
+    async def _report_mistake(
+        self, request: v1.ReportCacheMistakeRequest, call: Call
+    ) -> v1.ReportCacheMistakeResponse:
+        call.note(response_id=request.response_id)
+        await self._cache.report_mistake(request.response_id)
+        return v1.ReportCacheMistakeResponse()
 
     async def _set_budget(self, request: v1.SetBudgetRequest, call: Call) -> v1.SetBudgetResponse:
         call.note(budget_id=request.budget.id, limit_nano_usd=request.budget.limit_nano_usd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,10 +12,23 @@ from costsvc import v1
 from costsvc.app.record import Recording
 from costsvc.app.report import Granularity, GroupBy, Query
 from costsvc.core.errors import InvalidRequest, Violation
-from costsvc.core.request import ModelRequest, Tier, read_messages_json, requested_model, simple_members
+from costsvc.core.request import (
+    CacheMode,
+    ModelRequest,
+    Tier,
+    read_messages_json,
+    requested_model,
+    simple_members,
+)
 from costsvc.edge.accept import checks_of
 
 _ROLES = {v1.ROLE_UNSPECIFIED: "user", v1.ROLE_USER: "user", v1.ROLE_ASSISTANT: "assistant"}
+_CACHE_MODES = {
+    v1.CACHE_MODE_UNSPECIFIED: CacheMode.DEFAULT,
+    v1.CACHE_MODE_BYPASS: CacheMode.BYPASS,
+    v1.CACHE_MODE_REFRESH: CacheMode.REFRESH,
+    v1.CACHE_MODE_ONLY: CacheMode.ONLY,
+}
 _GRANULARITIES = {
     v1.GRANULARITY_UNSPECIFIED: Granularity.WHOLE,
     v1.GRANULARITY_HOUR: Granularity.HOUR,
@@ -55,7 +68,9 @@ def model_request(message: v1.Request) -> ModelRequest:
             min_tier=Tier(message.min_tier or Tier.SIMPLE),
             max_tier=Tier(message.max_tier or Tier.COMPLEX),
             max_cost_nano_usd=message.max_cost_nano_usd,
-            bypass_cache=message.cache_mode == v1.CACHE_MODE_BYPASS,
+            cache_mode=_CACHE_MODES[message.cache_mode],
+            cache_namespace=message.cache_namespace,
+            cache_max_age=_max_age(message),
             baseline_only=message.routing_mode == v1.ROUTING_MODE_BASELINE,
             caller_markers_only=message.marker_mode == v1.MARKER_MODE_CALLER_ONLY,
             betas=tuple(message.betas),
@@ -106,6 +121,10 @@ def within(field: str) -> Iterator[None]:
         raise InvalidRequest(*outer) from error
     except RecursionError:  # what could just be read may be too deep to be walked from further down the stack
         raise InvalidRequest(Violation(f"{field}.messages_json", "nested too deeply")) from None
+
+
+def _max_age(message: v1.Request) -> timedelta | None:
+    return timedelta(seconds=message.cache_max_age_s) if message.HasField("cache_max_age_s") else None
 
 
 def _instant(stamp: Timestamp, field: str) -> datetime:

@@ -8,8 +8,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,28 +17,23 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from redis.asyncio import Redis
 
 from costsvc import v1
 from costsvc.addresses import CannotListen, join_address, split_address
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
-from costsvc.core.errors import StoreUnavailable
 from costsvc.core.request import MAX_BODY_BYTES
 from costsvc.edge.calls import decoding, warm_up
 from costsvc.edge.health import SERVICES
 from costsvc.edge.ops import configuration, serve_ops
+from costsvc.edge.stores import answered, in_background, open_cache, open_store
 from costsvc.edge.webhook import WebhookClient
 from costsvc.edge.wiring import Parts, wire
 from costsvc.metrics import Metrics
 from costsvc.ports import Upstream
 from costsvc.settings import Settings
-from costsvc.store.connection import check_store, open_store
-from costsvc.store.durability import dangers
-from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.journal import Journal
 from costsvc.store.presence import Presence
-from costsvc.store.supervise import keep_running
 from costsvc.upstream import anthropic_upstream
 
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
@@ -55,10 +50,6 @@ SIMULATED_BILL_LINES = 100_000
 """How many calls the simulated provider inside the service remembers one by one."""
 
 log = structlog.get_logger()
-
-
-class CannotStart(Exception):
-    """The service cannot start; the message says in one sentence what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,31 +93,35 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
     in_force = PolicyInForce(load_policy_file(settings.policy, catalog))
     metrics, presence = Metrics(), Presence()
     async with AsyncExitStack() as stack:
+        client = await open_store(settings, presence, stack)
         parts = wire(
             settings,
             catalog=catalog,
             policy_in_force=in_force,
-            client=await _open_store(settings, presence, stack),
+            client=client,
             presence=presence,
+            cache=await open_cache(settings, client, presence, stack),
             upstream=await _open_upstream(settings, stack),
             post=(await stack.enter_async_context(WebhookClient())).post,
             journal=await _open_journal(settings, stack),
             metrics=metrics,
         )
-        await _answered(parts.watch.arrive())
+        await answered(parts.watch.arrive())
         await parts.health.begin()
         for work in (
             parts.watch.keep_watching(),
             parts.settlement.keep_trying(),
             parts.settlement.keep_journal(),
             parts.holding.keep_tending(),
+            parts.cache.hits.keep_booking(),
+            parts.cache.epochs.keep_asking(),
             parts.alerting.keep_delivering(),
             parts.once.endings.keep_telling(),
             parts.retention.keep_sealing(),
             parts.health.watch(),
             *((parts.policy_watch.keep_looking(),) if settings.policy else ()),
         ):
-            _in_background(stack, work)
+            in_background(stack, work)
         ops = await stack.enter_async_context(
             await serve_ops(
                 settings.ops,
@@ -209,39 +204,6 @@ def _bind_error(address: str) -> OSError:
     return OSError(errno.EADDRINUSE, "")
 
 
-async def _open_store(settings: Settings, presence: Presence, stack: AsyncExitStack) -> Redis:
-    """Return a client of the store, which is started first where none is named."""
-    url = settings.redis_url
-    if url is None:
-        embedded = await stack.enter_async_context(EmbeddedValkey(settings.data_dir))
-        _in_background(stack, keep_running(embedded))
-        url = embedded.url
-    client = open_store(url, presence)
-    stack.push_async_callback(client.aclose)
-    with presence.searching():
-        await _answered(check_store(client))
-        if settings.redis_url is not None:
-            await _answered(_warn_of_losses(client))
-    return client
-
-
-async def _warn_of_losses(client: Redis) -> None:
-    """Say at the start how a store that others set up can lose money."""
-    found = await dangers(client)
-    if found is None:
-        log.warning("store_not_verified", why="it does not let us read its settings with CONFIG GET")
-    for problem in found or ():
-        log.warning("store_can_lose_money", problem=problem)
-
-
-async def _answered(asked: Awaitable[None]) -> None:
-    """Ask the store something without which the service cannot start."""
-    try:
-        await asked
-    except StoreUnavailable as error:
-        raise CannotStart(f"the store does not answer ({error}): start it, or correct --redis-url") from error
-
-
 async def _open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
     """Return the journal in the data directory, which is this process's alone also where the store is not."""
     journal = Journal(settings.data_dir / "journal")
@@ -265,18 +227,6 @@ async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
     return upstream
 
 
-def _in_background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run work for as long as the stack is open."""
-    task = asyncio.ensure_future(work)
-
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(end)
-
-
 async def _stop(settings: Settings, server: grpc.aio.Server, parts: Parts) -> None:
     """Leave the rotation, let calls end, and book what they cost."""
     await parts.health.stop()
@@ -285,4 +235,5 @@ async def _stop(settings: Settings, server: grpc.aio.Server, parts: Parts) -> No
     await server.stop(settings.grace_s)
     unfinished = await parts.in_flight.drain(settings.grace_s)
     unbooked = await parts.settlement.drain(SETTLE_S)
+    await parts.cache.hits.flush()
     log.info("stopped", unfinished_calls=unfinished, unbooked_entries=unbooked)

@@ -252,6 +252,6 @@ def _note_completed(call: Call, completed: Completed) -> None:
         call.note(accepted=completed.is_accepted)
     call.note(
         response_id=completed.attempt.response_id,
-        cache="bypassed" if completed.attempt.plan.request.bypass_cache else "disabled",
+        cache=completed.attempt.cache_outcome.value,
         stop_reason=completed.stop_reason,
     )

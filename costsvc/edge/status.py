@@ -14,6 +14,7 @@ from costsvc.core.errors import (
     BudgetExceeded,
     BudgetUnbounded,
     BudgetUnchecked,
+    CacheMiss,
     CostsvcError,
     DeadlineTooShort,
     Failure,
@@ -21,6 +22,7 @@ from costsvc.core.errors import (
     InvalidRequest,
     JournalFailed,
     NoModelFits,
+    NotAHit,
     NotAtRisk,
     OutcomeUnknown,
     Overloaded,
@@ -66,8 +68,8 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
             | UnknownHold()
         ):
             outcome = about_budgets(error, now)
-        case UnknownModel():
-            outcome = _unknown_model(error)
+        case UnknownModel() | CacheMiss() | NotAHit():
+            outcome = _not_found(error)
         case Overloaded():
             outcome = Outcome(
                 code=code.UNAVAILABLE,
@@ -158,7 +160,21 @@ def _unbookable(error: StoreUnavailable | JournalFailed | BudgetUnchecked) -> Ou
     )
 
 
-def _unknown_model(error: UnknownModel) -> Outcome:
+def _not_found(error: UnknownModel | CacheMiss | NotAHit) -> Outcome:
+    if isinstance(error, NotAHit):
+        return Outcome(
+            code=grpc.StatusCode.NOT_FOUND,
+            reason=v1.ERROR_REASON_NOT_A_HIT,
+            message="no call of the last days got a stored answer under this response_id",
+            metadata={"response_id": cut(error.response_id)},
+        )
+    if isinstance(error, CacheMiss):
+        return Outcome(
+            code=grpc.StatusCode.NOT_FOUND,
+            reason=v1.ERROR_REASON_CACHE_MISS,
+            message="there is no stored answer; nothing was spent",
+            metadata={"cache_outcome": error.outcome},
+        )
     model = cut(error.model)
     return Outcome(
         code=grpc.StatusCode.NOT_FOUND,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from costsvc import v1
 from costsvc.app.advice import Advice
-from costsvc.app.attempt import Completed, Started
+from costsvc.app.attempt import Completed, Origin, Started
 from costsvc.app.estimate import Estimate, ModelEstimate, Range
 from costsvc.app.plan import Plan
 from costsvc.app.record import Recorded
 from costsvc.app.report import Report, Row
 from costsvc.app.reserve import Held
 from costsvc.core.accept import Failed
+from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.candidates import Candidate
 from costsvc.core.entry import MEASURES
 from costsvc.core.escalation import Checked, Escalation
@@ -64,7 +66,8 @@ def complete_response(value: Completed) -> v1.CompleteResponse:
         stop_reason=value.stop_reason,
         bill=_bill_of(value),
         decision=decision(attempt.plan.decision),
-        cache_outcome=_cache_outcome(bypassed=attempt.plan.request.bypass_cache),
+        cache_outcome=_OUTCOMES[attempt.cache_outcome],
+        cache_origin=_origin(value.origin),
         attempt_count=value.attempt.number,
         provider_request_id=value.provider_request_id,
         response_id=attempt.response_id,
@@ -85,7 +88,8 @@ def stream_event(
                 decision=decision(attempt.plan.decision),
                 response_id=attempt.response_id,
                 provider_request_id=value.provider_request_id,
-                cache_outcome=_cache_outcome(bypassed=attempt.plan.request.bypass_cache),
+                cache_outcome=_OUTCOMES[attempt.cache_outcome],
+                cache_origin=_origin(value.origin),
                 replayed=value.is_replay,
             )
             return v1.StreamCompleteResponse(started=started)
@@ -148,13 +152,25 @@ def _tier(value: Tier | None) -> v1.Tier:
     return _TIERS[value]
 
 
-def _cache_outcome(*, bypassed: bool) -> v1.CacheOutcome:
-    return v1.CACHE_OUTCOME_BYPASSED if bypassed else v1.CACHE_OUTCOME_DISABLED
+def _origin(value: Origin | None) -> v1.CacheOrigin | None:
+    if value is None:
+        return None
+    origin = v1.CacheOrigin(
+        response_id=value.response_id,
+        age_ms=value.age // timedelta(milliseconds=1),
+        question=value.question,
+        rules=value.rules,
+    )
+    origin.store_time.FromDatetime(value.stored_at)
+    return origin
 
 
 def _bill_of(value: Completed) -> v1.Bill:
-    bill = value.bill
-    return _bill(value.usage, bill.cost_nano_usd, bill.baseline_nano_usd, bill.savings)
+    whole = value.bill
+    bill = _bill(value.usage, whole.cost_nano_usd, whole.baseline_nano_usd, whole.savings)
+    if value.origin is not None:
+        bill.avoided_usage.CopyFrom(_usage(value.avoided))
+    return bill
 
 
 def _checked(value: Checked | None) -> v1.Checked | None:
@@ -246,10 +262,21 @@ def _totals(sums: Sequence[int]) -> v1.ReportTotals:
     return v1.ReportTotals(
         call_count=call_count,
         bill=_bill(usage, cost, by_name["baseline_nano_usd"], savings),
+        hit_count=by_name["hit_count"],
+        avoided_input_tokens=by_name["avoided_input_tokens"],
+        avoided_output_tokens=by_name["avoided_output_tokens"],
         average_cost_nano_usd=(2 * cost + call_count) // (2 * call_count) if call_count else 0,
     )
 
 
+_OUTCOMES = {
+    CacheOutcome.DISABLED: v1.CACHE_OUTCOME_DISABLED,
+    CacheOutcome.BYPASSED: v1.CACHE_OUTCOME_BYPASSED,
+    CacheOutcome.NOT_CACHEABLE: v1.CACHE_OUTCOME_NOT_CACHEABLE,
+    CacheOutcome.MISS: v1.CACHE_OUTCOME_MISS,
+    CacheOutcome.HIT: v1.CACHE_OUTCOME_HIT,
+    CacheOutcome.NEAR_IDENTICAL: v1.CACHE_OUTCOME_NEAR_IDENTICAL,
+}
 _TIERS = {
     None: v1.TIER_UNSPECIFIED,
     Tier.SIMPLE: v1.TIER_SIMPLE,

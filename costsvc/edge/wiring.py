@@ -38,6 +38,7 @@ from costsvc.edge.admission import Admission
 from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
+from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Alerts, Settings
@@ -72,6 +73,7 @@ class Parts:
     once: Once
     retention: Retention
     policy_watch: PolicyWatch
+    cache: CacheParts
     health: Health
 
 
@@ -82,6 +84,7 @@ def wire(
     policy_in_force: PolicyInForce,
     client: Redis,
     presence: Presence,
+    cache: CacheStore,
     journal: Journal,
     upstream: Upstream,
     post: Post,
@@ -96,6 +99,7 @@ def wire(
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
     once = _once(settings, planner, policy_in_force, client, holds, settlement, in_flight, metrics)
     conversations = Conversations(ConversationBook(client), planner)
+    answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, metrics)
     completions = Completions(
         planner=planner,
         conversations=conversations,
@@ -103,6 +107,7 @@ def wire(
         settlement=settlement,
         in_flight=in_flight,
         once=once,
+        cached=answers.cached,
         holding=holding,
         metrics=metrics,
         clock=clock,
@@ -111,22 +116,21 @@ def wire(
     )
     reserving = _reserving(client, planner, holding, holds)
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
-    servicer = CostServicer(
-        calls=calls,
-        planner=planner,
-        conversations=conversations,
-        completions=completions,
-        estimator=Estimator(planner),
-        reserving=reserving,
-        recorder=Recorder(planner, conversations, booking, reserving, metrics=metrics, clock=clock),
-        reporter=Reporter(ledger.rollups, holds, policy_in_force),
-        clock=clock,
-    )
-    administration = _administration(catalog, policy_in_force, holds, booking, metrics, client)
     return Parts(
         calls=calls,
-        servicer=servicer,
-        admin=AdminServicer(calls, administration),
+        servicer=CostServicer(
+            calls=calls,
+            planner=planner,
+            conversations=conversations,
+            completions=completions,
+            estimator=Estimator(planner),
+            reserving=reserving,
+            recorder=Recorder(planner, conversations, booking, reserving, metrics=metrics, clock=clock),
+            reporter=Reporter(ledger.rollups, holds, policy_in_force),
+            clock=clock,
+        ),
+        admin=_admin(calls, answers, catalog, policy_in_force, holds, booking, client),
+        cache=answers,
         policy_watch=_policy_watch(settings, catalog, policy_in_force, metrics),
         in_flight=in_flight,
         settlement=settlement,
@@ -191,15 +195,16 @@ def _policy_watch(
     return PolicyWatch(policy_in_force, partial(read_file, path), parse, metrics)
 
 
-def _administration(  # noqa: PLR0917 - parts of one process
+def _admin(  # noqa: PLR0917 - parts of one process
+    calls: Calls,
+    answers: CacheParts,
     catalog: Catalog,
     policy_in_force: PolicyInForce,
     holds: Holds,
     booking: Booking,
-    metrics: Metrics,
     client: Redis,
-) -> Administration:
-    return Administration(
+) -> AdminServicer:
+    administration = Administration(
         catalog=catalog,
         budgets=BudgetBook(client),
         holds=holds,
@@ -207,9 +212,10 @@ def _administration(  # noqa: PLR0917 - parts of one process
         erasure=Erasure(client),
         booking=booking,
         policy_in_force=policy_in_force,
-        metrics=metrics,
-        clock=SystemClock(),
+        metrics=calls.metrics,
+        clock=calls.clock,
     )
+    return AdminServicer(calls, administration, answers.administration)
 
 
 def _retention(settings: Settings, client: Redis) -> Retention:

@@ -50,6 +50,7 @@ _PLAIN = (  # short name, field, the value that is left out
     ("ch", "catalog_hash", ""),
     ("s", "state", "settled"),
     ("cc", "cache_outcome", "disabled"),
+    ("cr", "cache_ref", ""),
     ("fb", "first_byte_ms", 0),
     ("ms", "total_ms", 0),
 )
@@ -69,6 +70,8 @@ def encode(entry: Entry) -> bytes:
         record["cg"] = entry.charges
     if any(usage := _usage_values(entry.usage)):
         record["u"] = usage
+    if any(avoided := _usage_values(entry.avoided)):
+        record["av"] = avoided
     if any(savings := _savings_values(entry.savings)):
         record["sv"] = savings
     record["t0"] = _microseconds(entry.started_at)
@@ -91,6 +94,7 @@ def decode(data: bytes) -> Entry:
         labels=record.get("la", {}),
         charges=tuple(record.get("cg", ())),
         usage=positional(Usage, record.get("u", ())),
+        avoided=positional(Usage, record.get("av", ())),
         savings=positional(Savings, record.get("sv", ())),
         started_at=_EPOCH + record["t0"] * _MICROSECOND,
         settled_at=_EPOCH + record["t1"] * _MICROSECOND,

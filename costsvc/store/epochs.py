@@ -22,6 +22,7 @@ from costsvc.core.namespace import LONGEST_TTL
 from costsvc.core.response_key import Scope
 from costsvc.store import keys
 from costsvc.store.connection import Script, translated
+from costsvc.store.presence import Presence
 
 FRESH_S = 1.0
 """For how long the numbers are used after they were asked for."""
@@ -47,6 +48,10 @@ class Numbers:
         epoch = max(self.scopes.get(name, 0) for name in invalidated)
         return Scope(tenant=tenant, namespace=namespace, epoch=epoch)
 
+    def serves_near(self, scope: Scope) -> bool:
+        """Tell whether near-identical answers were not switched off since the scope began."""
+        return self.scopes.get(near_scope(scope.tenant, scope.namespace), -1) <= scope.epoch
+
     def spare(self, tenant: str, labels: Mapping[str, str], version: int) -> bool:
         """Tell whether none of the labels was invalidated after a version."""
         names = (label_scope(tenant, key, value) for key, value in labels.items())
@@ -63,11 +68,18 @@ def label_scope(tenant: str, key: str, value: str) -> str:
     return f"l:{tenant}:{key}={value}"
 
 
+def near_scope(tenant: str, namespace: str) -> str:
+    """Return the name under which near-identical answers of a namespace are switched off."""
+    return f"off:{tenant}:{namespace}"
+
+
 class Epochs:
     """The numbers as this process knows them. `keep_asking` runs beside it, in a task of its own."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, presence: Presence | None = None) -> None:
+        """Use a client; its `presence` is given where nobody else looks for its server."""
         self._client = client
+        self._presence = presence
         self._read = Script.load("epochs")
         self._invalidate = Script.load("invalidate")
         self._numbers = Numbers(version=-1)
@@ -102,7 +114,7 @@ class Epochs:
         self._fresh_until_s = asked_s + FRESH_S
 
     async def invalidate(self, scope: str) -> None:
-        """Invalidate a scope; when this returns, no replica serves what was stored in it before.
+        """Give a scope a new number; when this returns, no replica uses the one before.
 
         Raises:
             StoreUnavailable: it may have happened or not; repeat it.
@@ -116,5 +128,13 @@ class Epochs:
         """Keep the numbers fresh, for as long as the process lives."""
         while True:
             with suppress(StoreUnavailable):
-                await self.ask()
+                await self._find()
             await asyncio.sleep(ASK_EVERY_S)
+
+    async def _find(self) -> None:
+        if self._presence is None:
+            await self.ask()
+            return
+        with self._presence.searching():
+            await self.ask()
+        self._presence.find()

@@ -173,6 +173,21 @@ def stored_answer(prefix: str, fingerprint: str) -> str:
     return f"cache:{{{prefix}{fingerprint}}}:answer"
 
 
+def near_answer(prefix: str, fingerprint: str) -> str:
+    """Return the text of the stored answer to near-identical questions."""
+    return f"cache:{{{prefix}{fingerprint}}}:near"
+
+
+def blocked_pairs(tenant: str, namespace: str, fingerprint: str) -> str:
+    """Return the set of pairs of questions that are not the same after all, whatever the epoch."""
+    return f"cache:{{{tenant}:{namespace}:{fingerprint}}}:blocked"
+
+
+def near_audit(prefix: str) -> str:
+    """Return the hash that counts near-identical answers of a scope: served, mistakes, agreed, differed."""
+    return f"cache:{{{prefix}}}:audit"
+
+
 def contents(tenant: str) -> dict[str, str]:
     """Return every kind of content that is kept for a tenant, with the pattern of its keys.
 
@@ -181,6 +196,7 @@ def contents(tenant: str) -> dict[str, str]:
     """
     return {
         "stored_answers": stored_answer(f"{tenant}:", "*"),
+        "near_answers": near_answer(f"{tenant}:", "*"),
         "repeated_answers": kept_answer(tenant, "*"),
     }
 

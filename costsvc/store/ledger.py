@@ -7,7 +7,7 @@ not depend on when, or how often, a settlement arrives.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from costsvc.core.budget import Application
 from costsvc.core.entry import CORRECTED, RESOLVED, REVERSED, Entry
 from costsvc.store import entry_codec, keys
 from costsvc.store.connection import Script, ask, translated
+from costsvc.store.many import run_all
 from costsvc.store.rollups import Rollups, pack
 from costsvc.store.spent import Spent, read_spent
 
@@ -102,37 +103,7 @@ class Ledger:
         Raises:
             StoreUnavailable: it may have happened or not; repeat it.
         """
-        hour = keys.hour_of(entry.started_at)
-        day = hour[:8]
-        script_keys = _settle_keys(entry.tenant, hour)
-        settled_on, request = "", ""
-        if once_per:
-            days = [keys.day_of(at) for at in _remembered(entry.settled_at)]
-            script_keys += [keys.requests(day) for day in days]
-            settled_on, request = days[0], keys.request_field(entry.tenant, once_per)
-        uncapped, capped = fields_of(entry, label_keys)
-        args: list[str | bytes | int] = [
-            entry.attempt_id,
-            entry.entry_id,
-            entry_codec.counted(
-                encoded or entry_codec.encode(entry), [key for key in entry.labels if key in label_keys]
-            ),
-            pack(entry.measures()),
-            entry.tenant,
-            hour,
-            day,
-            settled_on,
-            request,
-            DISTINCT_VALUES,
-            len(uncapped),
-            entry.cost_nano_usd,
-            len(entry.charges),
-            _KINDS.get(entry.state, "bill"),
-            "" if version is None else version,
-            *entry.charges,
-            *uncapped,
-            *capped,
-        ]
+        script_keys, args = _settle_call(entry, label_keys, once_per, encoded, version)
         async with translated():
             reply: bytes | list[bytes] | None = await self._settle.run(self._client, script_keys, args)
         match reply:
@@ -143,6 +114,16 @@ class Ledger:
             case [b"resolved", row]:
                 return Resolved(entry_codec.decode(row))
         return Settled(entry.entry_id, duplicate=False)
+
+    async def settle_all(self, entries: Sequence[Entry], *, label_keys: Collection[str]) -> None:
+        """Append entries that cost nothing, in one trip; safe to repeat like `settle`.
+
+        Raises:
+            StoreUnavailable: some are booked.
+        """
+        calls = [_settle_call(entry, label_keys, "", b"", None) for entry in entries]
+        async with translated():
+            await run_all(self._client, self._settle, calls)
 
     async def spent(self, application: Application, until: datetime) -> Spent:
         """Return what the entries of an application's window up to an instant add up to, for `Holds.seed`.
@@ -202,6 +183,44 @@ def place_of(record: bytes | None) -> str:
     if record.startswith(b"p\n"):
         return record.split(b"\n", 2)[1].decode()
     return record.decode() if record[:1].isdigit() else ""
+
+
+def _settle_call(
+    entry: Entry, label_keys: Collection[str], once_per: str, encoded: bytes, version: int | None
+) -> tuple[list[str], list[str | bytes | int]]:
+    """Return keys and arguments of `settle.lua`."""
+    hour = keys.hour_of(entry.started_at)
+    day = hour[:8]
+    script_keys = _settle_keys(entry.tenant, hour)
+    settled_on, request = "", ""
+    if once_per:
+        days = [keys.day_of(at) for at in _remembered(entry.settled_at)]
+        script_keys += [keys.requests(day) for day in days]
+        settled_on, request = days[0], keys.request_field(entry.tenant, once_per)
+    uncapped, capped = fields_of(entry, label_keys)
+    args: list[str | bytes | int] = [
+        entry.attempt_id,
+        entry.entry_id,
+        entry_codec.counted(
+            encoded or entry_codec.encode(entry), [key for key in entry.labels if key in label_keys]
+        ),
+        pack(entry.measures()),
+        entry.tenant,
+        hour,
+        day,
+        settled_on,
+        request,
+        DISTINCT_VALUES,
+        len(uncapped),
+        entry.cost_nano_usd,
+        len(entry.charges),
+        _KINDS.get(entry.state, "bill"),
+        "" if version is None else version,
+        *entry.charges,
+        *uncapped,
+        *capped,
+    ]
+    return script_keys, args
 
 
 def _settle_keys(tenant: str, hour: str) -> list[str]:

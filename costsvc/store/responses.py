@@ -28,6 +28,7 @@ LEAD = timedelta(seconds=3)
 _MILLISECOND = timedelta(milliseconds=1)
 _JITTER = 0.1
 _SECRET_BYTES = 32
+_START_BUDGET_S = 5.0  # no call waits for it
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ async def cache_secret(client: Redis) -> bytes:
         StoreUnavailable: no answer in time.
     """
     fresh = secrets.token_hex(_SECRET_BYTES)
-    async with translated():
+    async with translated(_START_BUDGET_S):
         found: Any = await client.set(keys.CACHE_SECRET, fresh, nx=True, get=True)
     return found or fresh.encode()
 
@@ -79,22 +80,33 @@ class Responses:
         self._lead_on = Script.load("lead_on")
         self._keep = Script.load("keep_answer")
 
-    async def look_up(self, place: Place, *, token: str = "", renew: bool = False) -> StoredAnswer | Turn:
+    async def look_up(self, place: Place, *, token: str = "") -> StoredAnswer | Turn:
         """Return the stored answer, or else whose turn it is to ask for one.
 
-        `token` stands for the caller, who leads where nobody does; without it, it does not. With `renew` a
-        stored answer will not do.
+        `token` stands for the caller, who leads where nobody does; without it, it does not.
 
         Raises:
             StoreUnavailable: no answer in time; the caller may lead or not.
         """
         async with translated():
             reply = await self._look_up.run(
-                self._client, [place.answer, place.lead], [token, LEAD // _MILLISECOND, int(renew)]
+                self._client, [place.answer, place.lead], [token, LEAD // _MILLISECOND, 0]
             )
         if reply[0] != b"found":
             return Turn(reply[0])
-        return self._verified(reply[1], place) or await self.look_up(place, token=token, renew=True)
+        return self._verified(reply[1], place) or await self.take_turn(place, token)
+
+    async def take_turn(self, place: Place, token: str) -> Turn:
+        """Return whose turn it is to ask for an answer where the stored one will not do.
+
+        Raises:
+            StoreUnavailable: no answer in time; the caller may lead or not.
+        """
+        async with translated():
+            reply = await self._look_up.run(
+                self._client, [place.answer, place.lead], [token, LEAD // _MILLISECOND, 1]
+            )
+        return Turn(reply[0])
 
     async def read(self, place: Place) -> StoredAnswer | None:
         """Return the stored answer, and lead in no case.

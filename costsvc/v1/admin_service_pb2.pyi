@@ -276,3 +276,29 @@ class ErasedContent(_message.Message):
     kind: str
     erased_count: int
     def __init__(self, kind: _Optional[str] = ..., erased_count: _Optional[int] = ...) -> None: ...
+
+class InvalidateCacheRequest(_message.Message):
+    __slots__ = ("tenant", "namespace", "label_key", "label_value")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_KEY_FIELD_NUMBER: _ClassVar[int]
+    LABEL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    namespace: str
+    label_key: str
+    label_value: str
+    def __init__(self, tenant: _Optional[str] = ..., namespace: _Optional[str] = ..., label_key: _Optional[str] = ..., label_value: _Optional[str] = ...) -> None: ...
+
+class InvalidateCacheResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReportCacheMistakeRequest(_message.Message):
+    __slots__ = ("response_id",)
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    def __init__(self, response_id: _Optional[str] = ...) -> None: ...
+
+class ReportCacheMistakeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

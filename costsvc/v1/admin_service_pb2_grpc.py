@@ -72,6 +72,16 @@ class AdminServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
                 _registered_method=True)
+        self.InvalidateCache = channel.unary_unary(
+                '/costsvc.v1.AdminService/InvalidateCache',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.InvalidateCacheRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.InvalidateCacheResponse.FromString,
+                _registered_method=True)
+        self.ReportCacheMistake = channel.unary_unary(
+                '/costsvc.v1.AdminService/ReportCacheMistake',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -137,6 +147,22 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InvalidateCache(self, request, context):
+        """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
+        of what it paid for under a label. It takes a second, whatever that is; then it holds on every replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportCacheMistake(self, request, context):
+        """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
+        same again. It does not correct what the call was answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -174,6 +200,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DeleteTenantData,
                     request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.SerializeToString,
+            ),
+            'InvalidateCache': grpc.unary_unary_rpc_method_handler(
+                    servicer.InvalidateCache,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.InvalidateCacheRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.InvalidateCacheResponse.SerializeToString,
+            ),
+            'ReportCacheMistake': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportCacheMistake,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -368,6 +404,60 @@ class AdminService(object):
             '/costsvc.v1.AdminService/DeleteTenantData',
             costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
             costsvc_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InvalidateCache(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/InvalidateCache',
+            costsvc_dot_v1_dot_admin__service__pb2.InvalidateCacheRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.InvalidateCacheResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportCacheMistake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/ReportCacheMistake',
+            costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeResponse.FromString,
             options,
             channel_credentials,
             insecure,

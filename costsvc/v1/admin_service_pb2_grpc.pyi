@@ -63,6 +63,14 @@ class AdminServiceStub:
     labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
     after this is not erased: repeat it when they have ended. Repeating it is safe.
     """
+    InvalidateCache: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.InvalidateCacheRequest, _admin_service_pb2.InvalidateCacheResponse]
+    """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
+    of what it paid for under a label. It takes a second, whatever that is; then it holds on every replica.
+    """
+    ReportCacheMistake: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReportCacheMistakeRequest, _admin_service_pb2.ReportCacheMistakeResponse]
+    """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
+    same again. It does not correct what the call was answered.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -98,6 +106,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
     labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
     after this is not erased: repeat it when they have ended. Repeating it is safe.
+    """
+    InvalidateCache: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.InvalidateCacheRequest, _admin_service_pb2.InvalidateCacheResponse]  # type: ignore[assignment]
+    """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
+    of what it paid for under a label. It takes a second, whatever that is; then it holds on every replica.
+    """
+    ReportCacheMistake: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReportCacheMistakeRequest, _admin_service_pb2.ReportCacheMistakeResponse]  # type: ignore[assignment]
+    """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
+    same again. It does not correct what the call was answered.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -173,6 +189,26 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
         labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
         after this is not erased: repeat it when they have ended. Repeating it is safe.
+        """
+
+    @_abc_1.abstractmethod
+    def InvalidateCache(
+        self,
+        request: _admin_service_pb2.InvalidateCacheRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.InvalidateCacheResponse, _abc.Awaitable[_admin_service_pb2.InvalidateCacheResponse]]:
+        """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
+        of what it paid for under a label. It takes a second, whatever that is; then it holds on every replica.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportCacheMistake(
+        self,
+        request: _admin_service_pb2.ReportCacheMistakeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReportCacheMistakeResponse, _abc.Awaitable[_admin_service_pb2.ReportCacheMistakeResponse]]:
+        """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
+        same again. It does not correct what the call was answered.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

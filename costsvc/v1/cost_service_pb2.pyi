@@ -110,7 +110,7 @@ class CompleteRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
-    __slots__ = ("text", "message_json", "stop_reason", "bill", "decision", "cache_outcome", "attempt_count", "provider_request_id", "response_id", "model", "replayed", "checked")
+    __slots__ = ("text", "message_json", "stop_reason", "bill", "decision", "cache_outcome", "attempt_count", "provider_request_id", "response_id", "model", "replayed", "checked", "cache_origin")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_JSON_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +123,7 @@ class CompleteResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     CHECKED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_ORIGIN_FIELD_NUMBER: _ClassVar[int]
     text: str
     message_json: bytes
     stop_reason: str
@@ -135,7 +136,8 @@ class CompleteResponse(_message.Message):
     model: str
     replayed: bool
     checked: _types_pb2.Checked
-    def __init__(self, text: _Optional[str] = ..., message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., attempt_count: _Optional[int] = ..., provider_request_id: _Optional[str] = ..., response_id: _Optional[str] = ..., model: _Optional[str] = ..., replayed: bool = ..., checked: _Optional[_Union[_types_pb2.Checked, _Mapping]] = ...) -> None: ...
+    cache_origin: _types_pb2.CacheOrigin
+    def __init__(self, text: _Optional[str] = ..., message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., attempt_count: _Optional[int] = ..., provider_request_id: _Optional[str] = ..., response_id: _Optional[str] = ..., model: _Optional[str] = ..., replayed: bool = ..., checked: _Optional[_Union[_types_pb2.Checked, _Mapping]] = ..., cache_origin: _Optional[_Union[_types_pb2.CacheOrigin, _Mapping]] = ...) -> None: ...
 
 class StreamCompleteRequest(_message.Message):
     __slots__ = ("request", "format")
@@ -158,18 +160,20 @@ class StreamCompleteResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[StreamStarted, _Mapping]] = ..., text_delta: _Optional[str] = ..., provider_events: _Optional[_Union[ProviderEvents, _Mapping]] = ..., completed: _Optional[_Union[StreamCompleted, _Mapping]] = ...) -> None: ...
 
 class StreamStarted(_message.Message):
-    __slots__ = ("decision", "response_id", "provider_request_id", "cache_outcome", "replayed")
+    __slots__ = ("decision", "response_id", "provider_request_id", "cache_outcome", "replayed", "cache_origin")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CACHE_OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_ORIGIN_FIELD_NUMBER: _ClassVar[int]
     decision: _types_pb2.Decision
     response_id: str
     provider_request_id: str
     cache_outcome: _types_pb2.CacheOutcome
     replayed: bool
-    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., response_id: _Optional[str] = ..., provider_request_id: _Optional[str] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., replayed: bool = ...) -> None: ...
+    cache_origin: _types_pb2.CacheOrigin
+    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., response_id: _Optional[str] = ..., provider_request_id: _Optional[str] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., replayed: bool = ..., cache_origin: _Optional[_Union[_types_pb2.CacheOrigin, _Mapping]] = ...) -> None: ...
 
 class ProviderEvents(_message.Message):
     __slots__ = ("event_json",)
@@ -375,11 +379,17 @@ class ReportRow(_message.Message):
     def __init__(self, period_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., group: _Optional[str] = ..., totals: _Optional[_Union[ReportTotals, _Mapping]] = ...) -> None: ...
 
 class ReportTotals(_message.Message):
-    __slots__ = ("call_count", "bill", "average_cost_nano_usd")
+    __slots__ = ("call_count", "bill", "hit_count", "avoided_input_tokens", "avoided_output_tokens", "average_cost_nano_usd")
     CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
     BILL_FIELD_NUMBER: _ClassVar[int]
+    HIT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AVOIDED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    AVOIDED_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     AVERAGE_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     call_count: int
     bill: _types_pb2.Bill
+    hit_count: int
+    avoided_input_tokens: int
+    avoided_output_tokens: int
     average_cost_nano_usd: int
-    def __init__(self, call_count: _Optional[int] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., average_cost_nano_usd: _Optional[int] = ...) -> None: ...
+    def __init__(self, call_count: _Optional[int] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., hit_count: _Optional[int] = ..., avoided_input_tokens: _Optional[int] = ..., avoided_output_tokens: _Optional[int] = ..., average_cost_nano_usd: _Optional[int] = ...) -> None: ...

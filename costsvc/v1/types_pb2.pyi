@@ -1,3 +1,4 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -23,6 +24,8 @@ class CacheMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CACHE_MODE_UNSPECIFIED: _ClassVar[CacheMode]
     CACHE_MODE_BYPASS: _ClassVar[CacheMode]
+    CACHE_MODE_REFRESH: _ClassVar[CacheMode]
+    CACHE_MODE_ONLY: _ClassVar[CacheMode]
 
 class RoutingMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,6 +42,10 @@ class CacheOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_OUTCOME_UNSPECIFIED: _ClassVar[CacheOutcome]
     CACHE_OUTCOME_DISABLED: _ClassVar[CacheOutcome]
     CACHE_OUTCOME_BYPASSED: _ClassVar[CacheOutcome]
+    CACHE_OUTCOME_NOT_CACHEABLE: _ClassVar[CacheOutcome]
+    CACHE_OUTCOME_MISS: _ClassVar[CacheOutcome]
+    CACHE_OUTCOME_HIT: _ClassVar[CacheOutcome]
+    CACHE_OUTCOME_NEAR_IDENTICAL: _ClassVar[CacheOutcome]
 TIER_UNSPECIFIED: Tier
 TIER_SIMPLE: Tier
 TIER_MEDIUM: Tier
@@ -48,6 +55,8 @@ ROLE_USER: Role
 ROLE_ASSISTANT: Role
 CACHE_MODE_UNSPECIFIED: CacheMode
 CACHE_MODE_BYPASS: CacheMode
+CACHE_MODE_REFRESH: CacheMode
+CACHE_MODE_ONLY: CacheMode
 ROUTING_MODE_UNSPECIFIED: RoutingMode
 ROUTING_MODE_BASELINE: RoutingMode
 MARKER_MODE_UNSPECIFIED: MarkerMode
@@ -55,6 +64,24 @@ MARKER_MODE_CALLER_ONLY: MarkerMode
 CACHE_OUTCOME_UNSPECIFIED: CacheOutcome
 CACHE_OUTCOME_DISABLED: CacheOutcome
 CACHE_OUTCOME_BYPASSED: CacheOutcome
+CACHE_OUTCOME_NOT_CACHEABLE: CacheOutcome
+CACHE_OUTCOME_MISS: CacheOutcome
+CACHE_OUTCOME_HIT: CacheOutcome
+CACHE_OUTCOME_NEAR_IDENTICAL: CacheOutcome
+
+class CacheOrigin(_message.Message):
+    __slots__ = ("response_id", "store_time", "age_ms", "question", "rules")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    STORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    store_time: _timestamp_pb2.Timestamp
+    age_ms: int
+    question: str
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, response_id: _Optional[str] = ..., store_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., question: _Optional[str] = ..., rules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "text")
@@ -117,7 +144,7 @@ class Checked(_message.Message):
     def __init__(self, accepted: bool = ..., passed_checks: _Optional[_Iterable[str]] = ..., failed_checks: _Optional[_Iterable[_Union[FailedCheck, _Mapping]]] = ..., escalations: _Optional[_Iterable[_Union[Escalation, _Mapping]]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("messages", "system", "max_tokens", "messages_json", "request_id", "labels", "task", "conversation_id", "model", "min_tier", "max_tier", "cache_mode", "routing_mode", "marker_mode", "betas", "max_cost_nano_usd", "accept")
+    __slots__ = ("messages", "system", "max_tokens", "messages_json", "request_id", "labels", "task", "conversation_id", "model", "min_tier", "max_tier", "cache_mode", "routing_mode", "marker_mode", "betas", "max_cost_nano_usd", "accept", "cache_namespace", "cache_max_age_s")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +169,8 @@ class Request(_message.Message):
     BETAS_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    CACHE_MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     system: str
     max_tokens: int
@@ -159,7 +188,9 @@ class Request(_message.Message):
     betas: _containers.RepeatedScalarFieldContainer[str]
     max_cost_nano_usd: int
     accept: Accept
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., messages_json: _Optional[bytes] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., model: _Optional[str] = ..., min_tier: _Optional[_Union[Tier, str]] = ..., max_tier: _Optional[_Union[Tier, str]] = ..., cache_mode: _Optional[_Union[CacheMode, str]] = ..., routing_mode: _Optional[_Union[RoutingMode, str]] = ..., marker_mode: _Optional[_Union[MarkerMode, str]] = ..., betas: _Optional[_Iterable[str]] = ..., max_cost_nano_usd: _Optional[int] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ...) -> None: ...
+    cache_namespace: str
+    cache_max_age_s: int
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., messages_json: _Optional[bytes] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., task: _Optional[str] = ..., conversation_id: _Optional[str] = ..., model: _Optional[str] = ..., min_tier: _Optional[_Union[Tier, str]] = ..., max_tier: _Optional[_Union[Tier, str]] = ..., cache_mode: _Optional[_Union[CacheMode, str]] = ..., routing_mode: _Optional[_Union[RoutingMode, str]] = ..., marker_mode: _Optional[_Union[MarkerMode, str]] = ..., betas: _Optional[_Iterable[str]] = ..., max_cost_nano_usd: _Optional[int] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., cache_namespace: _Optional[str] = ..., cache_max_age_s: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens", "output_tokens", "web_search_count")
@@ -196,16 +227,18 @@ class Savings(_message.Message):
     def __init__(self, routing_nano_usd: _Optional[int] = ..., token_reduction_nano_usd: _Optional[int] = ..., caller_nano_usd: _Optional[int] = ..., prompt_cache_nano_usd: _Optional[int] = ..., batch_nano_usd: _Optional[int] = ..., response_cache_nano_usd: _Optional[int] = ..., total_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Bill(_message.Message):
-    __slots__ = ("usage", "cost_nano_usd", "baseline_nano_usd", "savings")
+    __slots__ = ("usage", "cost_nano_usd", "baseline_nano_usd", "savings", "avoided_usage")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     BASELINE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     SAVINGS_FIELD_NUMBER: _ClassVar[int]
+    AVOIDED_USAGE_FIELD_NUMBER: _ClassVar[int]
     usage: Usage
     cost_nano_usd: int
     baseline_nano_usd: int
     savings: Savings
-    def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., baseline_nano_usd: _Optional[int] = ..., savings: _Optional[_Union[Savings, _Mapping]] = ...) -> None: ...
+    avoided_usage: Usage
+    def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., baseline_nano_usd: _Optional[int] = ..., savings: _Optional[_Union[Savings, _Mapping]] = ..., avoided_usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("model", "tier", "expected_cost_nano_usd", "ruled_out")

@@ -49,6 +49,7 @@ from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
+from tests.app.caches import cache
 
 MODEL = "claude-haiku-5-5"
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq", model=MODEL)
@@ -170,6 +171,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             in_flight=in_flight,
             once=once,
             conversations=Conversations(ConversationBook(store), planner),
+            cached=cache(store, planner, in_flight, metrics, clock),
             holding=Holding(
                 book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared
             ),

@@ -40,6 +40,7 @@ from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
+from tests.app.caches import cache
 
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
 
@@ -81,6 +82,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
             metrics=metrics,
             clock=clock,
         ),
+        cached=cache(store, planner, in_flight, metrics, clock),
         holding=Holding(
             book=book,
             in_force=in_force,

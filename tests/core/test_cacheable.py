@@ -146,13 +146,16 @@ def test_calls_of_tools_are_kept_where_tools_are_allowed() -> None:
 
 
 def test_thinking_is_kept_where_it_is_allowed() -> None:
-    """Also where the request did not ask for it, because some models think by themselves."""
-    message = {
-        **ANSWER,
-        "content": [{"type": "thinking", "thinking": "", "signature": "s"}, *ANSWER["content"]],
-    }
-    assert kept(message)
-    assert not kept(message, frozenset({Kind.THINKING}))
+    """That a model has thought by itself, without saying what, needs nobody's permission."""
+
+    def message(thinking: str) -> dict[str, Any]:
+        block = {"type": "thinking", "thinking": thinking, "signature": "s"}
+        return {**ANSWER, "content": [block, *ANSWER["content"]]}
+
+    assert kept(message("Hm."))
+    assert not kept(message("Hm."), frozenset({Kind.THINKING}))
+    assert not kept(message(""))
+    assert kept({**ANSWER, "content": [{"type": "redacted_thinking", "data": "x"}, *ANSWER["content"]]})
 
 
 def test_only_answers_by_the_model_that_was_asked_are_kept() -> None:

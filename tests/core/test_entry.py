@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -48,8 +48,26 @@ def test_measures_go_by_name(usage: Usage, savings: Savings, cost_nano_usd: int)
     assert named.pop("call_count") == 1
     assert named.pop("cost_nano_usd") == cost_nano_usd
     assert named.pop("baseline_nano_usd") == one.baseline_nano_usd
+    assert [named.pop(name) for name in ("hit_count", "avoided_input_tokens", "avoided_output_tokens")] == [
+        0
+    ] * 3
     expected = {f.name: getattr(part, f.name) for part in (usage, savings) for f in fields(part)}
     assert named == expected
+
+
+@given(USAGES)
+def test_what_a_hit_avoided_stands_apart_from_what_was_paid(avoided: Usage) -> None:
+    """It counts as a hit, with the prompt's and the answer's tokens of the call that was not made."""
+    one = replace(entry(Usage(), Savings(), 0), avoided=avoided, cache_outcome="hit")
+    named = dict(zip(MEASURES, one.measures(), strict=True))
+    assert (named["call_count"], named["hit_count"], named["input_tokens"], named["output_tokens"]) == (
+        1,
+        1,
+        0,
+        0,
+    )
+    assert named["avoided_input_tokens"] == avoided.prompt_tokens
+    assert named["avoided_output_tokens"] == avoided.output_tokens
 
 
 @given(st.lists(st.tuples(USAGES, SAVINGS, AMOUNTS), min_size=1, max_size=4))

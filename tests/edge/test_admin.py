@@ -321,6 +321,8 @@ async def test_only_callers_on_the_same_machine_administer(serve, refused):
                 "ListAtRisk": v1.ListAtRiskRequest(),
                 "ResolveAtRisk": v1.ResolveAtRiskRequest(),
                 "DeleteTenantData": v1.DeleteTenantDataRequest(),
+                "InvalidateCache": v1.InvalidateCacheRequest(),
+                "ReportCacheMistake": v1.ReportCacheMistakeRequest(),
             }
             assert calls.keys() == {method.name for method in _methods()}
             for name, request in calls.items():

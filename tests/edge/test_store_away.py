@@ -21,7 +21,8 @@ from costsvc import v1
 from costsvc.core.budget import Budget, Kind, Mode, Scope
 from costsvc.core.holds import Balance
 from costsvc.core.windows import Calendar, Unit
-from costsvc.edge.server import CannotStart, serving
+from costsvc.edge.server import serving
+from costsvc.edge.stores import CannotStart
 from costsvc.settings import read_settings
 from costsvc.store import keys
 from costsvc.store.budgets import BudgetBook

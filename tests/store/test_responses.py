@@ -76,7 +76,7 @@ async def test_storing_the_answer_ends_the_lead(responses: Responses) -> None:
     assert await responses.look_up(PLACE, token="t") is Turn.LEAD
     await responses.keep(PLACE, ANSWER, ttl=HOUR, token="t")
     assert not await responses.lead_on(PLACE, "t")
-    assert await responses.look_up(PLACE, token="u", renew=True) is Turn.LEAD
+    assert await responses.take_turn(PLACE, "u") is Turn.LEAD
     await responses.keep(PLACE, ANSWER, ttl=HOUR, token="t")
     assert await responses.lead_on(PLACE, "u")
 

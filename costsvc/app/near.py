@@ -1,0 +1,118 @@
+"""Answers to near-identical questions: served where the operator lets them be, else only compared.
+
+Every reported mistake counts against them. Where too many are known to be wrong, they are no longer served
+until the namespace is invalidated.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import structlog
+
+from costsvc.app.asked import Asked
+from costsvc.app.attempt import Completed
+from costsvc.app.in_flight import InFlight
+from costsvc.core.errors import StoreUnavailable
+from costsvc.core.json_text import parse_answer
+from costsvc.core.mistakes import is_too_wrong, mistake_bound
+from costsvc.core.namespace import Namespace, Near
+from costsvc.core.response_key import Scope
+from costsvc.metrics import Metrics
+from costsvc.store.epochs import Epochs, near_scope
+from costsvc.store.near_answers import NearAnswers, NearPlace
+from costsvc.store.presence import one_call
+from costsvc.store.response_codec import StoredAnswer
+
+log = structlog.get_logger()
+
+
+class NearIdentical:
+    """What is done with near-identical questions."""
+
+    def __init__(self, answers: NearAnswers, epochs: Epochs, in_flight: InFlight, metrics: Metrics) -> None:
+        self._answers = answers
+        self._epochs = epochs
+        self._in_flight = in_flight
+        self._metrics = metrics
+
+    async def find(self, asked: Asked) -> StoredAnswer | None:
+        """Return the stored answer to a near-identical question, if there is one that may be compared."""
+        near = asked.near
+        if near is None:
+            return None
+        try:
+            stored = await self._answers.read(near.place)
+            if stored is None or stored.question == near.text:
+                return None
+            if await self._answers.is_blocked(near.place, near.pair(stored.question)):
+                return None
+        except StoreUnavailable:
+            return None
+        return stored
+
+    async def keep(self, asked: Asked, answer: StoredAnswer, ttl: timedelta) -> None:
+        """Keep an answer for near-identical questions.
+
+        Raises:
+            StoreUnavailable: it is not kept, or it is.
+        """
+        if asked.near is not None:
+            await self._answers.keep(asked.near.place, answer, ttl=ttl)
+
+    def served(self, asked: Asked) -> None:
+        """Count an answer that was served."""
+        self._in_flight.start(self._count(asked.place.scope, "served"))
+
+    def compare(self, asked: Asked, stored: StoredAnswer, completed: Completed) -> None:
+        """Count whether a stored answer says the same as the model did, where it is only looked at."""
+        if asked.namespace.near is Near.SHADOW:
+            same = _said(stored.message_json) == _said(completed.message_json)
+            what = "agreed" if same else "differed"
+            self._metrics.near_shadow(asked.namespace.name, what)
+            self._in_flight.start(self._count(asked.place.scope, what))
+
+    async def evict(self, place: NearPlace) -> None:
+        """Remove an answer.
+
+        Raises:
+            StoreUnavailable: it may have happened or not; repeat it.
+        """
+        await self._answers.evict(place)
+
+    async def mistaken(self, place: NearPlace, pair: str, namespace: Namespace | None) -> None:
+        """Block a pair of questions, and serve none any more where too many were wrong.
+
+        Raises:
+            StoreUnavailable: some may have happened; repeat it.
+        """
+        scope = place.scope
+        await self._answers.block(place, pair)
+        audit = await self._answers.count(scope, "mistakes")
+        bound = mistake_bound(audit.mistake_count, audit.served_count)
+        self._metrics.cache_mistake(scope.namespace, bound)
+        if namespace and is_too_wrong(audit.mistake_count, audit.served_count, namespace.most_mistakes):
+            await self._epochs.invalidate(near_scope(scope.tenant, scope.namespace))
+            log.warning(
+                "near_identical_switched_off",
+                tenant=scope.tenant,
+                namespace=scope.namespace,
+                mistakes=audit.mistake_count,
+                served=audit.served_count,
+                bound=round(bound, 4),
+            )
+
+    async def _count(self, scope: Scope, what: str) -> None:
+        try:
+            with one_call(math.inf):  # no caller waits for this
+                await self._answers.count(scope, what)
+        except StoreUnavailable:
+            return
+
+
+def _said(message_json: bytes) -> list[str]:
+    """Return the words of an answer, whatever their case."""
+    content = parse_answer(message_json.decode()).get("content") or ()
+    texts = (block.get("text", "") for block in content if block.get("type") == "text")
+    return " ".join(texts).casefold().split()

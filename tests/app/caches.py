@@ -1,0 +1,34 @@
+"""A response cache for tests of other things, put together as the service does."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from costsvc.app.asked import Asking
+from costsvc.app.cached import Cached
+from costsvc.app.hits import Hits
+from costsvc.app.in_flight import InFlight
+from costsvc.app.near import NearIdentical
+from costsvc.app.plan import Planner
+from costsvc.app.policies import PolicyInForce
+from costsvc.metrics import Metrics
+from costsvc.ports import Clock
+from costsvc.store.epochs import Epochs
+from costsvc.store.ledger import Ledger
+from costsvc.store.near_answers import NearAnswers
+from costsvc.store.responses import Responses
+
+
+def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics, clock: Clock) -> Cached:
+    """Return the cache of a policy, on a store."""
+    epochs, in_force = Epochs(store), PolicyInForce(planner.policy)
+    return Cached(
+        asking=Asking(in_force, epochs, b"secret"),
+        responses=Responses(store),
+        near=NearIdentical(NearAnswers(store), epochs, in_flight, metrics),
+        hits=Hits(Ledger(store), in_force, metrics),
+        in_flight=in_flight,
+        planner=planner,
+        metrics=metrics,
+        clock=clock,
+    )
