@@ -46,6 +46,7 @@ class Settlement:
         self._metrics = metrics
         self._clock = clock
         self._unjournaled: deque[News] = deque()  # only of calls that ran when the journal failed
+        self._booking_left = asyncio.Lock()  # a store that comes back may overlap with what is being tried
         self._left = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._note_left()  # what earlier runs left
@@ -101,7 +102,8 @@ class Settlement:
             if self._journal.waiting_count:
                 log.warning("store_changed", booking_again=self._journal.waiting_count)
         if is_another:
-            await self._book_left()
+            async with self._booking_left:
+                await self._book_left()
 
     async def keep_trying(self) -> None:
         """Book what is left, for as long as the process lives: run this once, in a task of its own."""
@@ -169,7 +171,8 @@ class Settlement:
     async def _catch_up(self) -> bool:
         """Book all that is left; return whether the store answered throughout."""
         try:
-            booked = await self._book_left()
+            async with self._booking_left:
+                booked = await self._book_left()
         except StoreUnavailable:
             return False
         except Exception:

@@ -16,6 +16,7 @@ from costsvc.app.definitions import InForce
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller, freed, lost
+from costsvc.app.telling import settled
 from costsvc.app.watch import StoreWatch
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.entry import Entry
@@ -225,3 +226,13 @@ async def until_taken(settlement: Settlement) -> None:
             await asyncio.sleep(0.01)
         else:
             return
+
+
+async def test_what_only_memory_has_is_booked_by_one_at_a_time(server, ledger, tmp_path):
+    """A store that comes back while the rest is tried gets every entry, in one booking each."""
+    async with settling(server, tmp_path / "journal") as settlement:
+        await settlement.drain(10)
+        settlement._unjournaled.extend(settled(entry(number)) for number in range(5))
+        both = (settlement.recover("another", is_another=True), settlement._catch_up())
+        assert await asyncio.gather(*both) == [None, True]
+        assert await costs(ledger) == [0, 1, 2, 3, 4]
