@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.store import keys
-from costsvc.store.connection import ask, translated
+from costsvc.store.connection import Script, translated
 
 LEASE = timedelta(seconds=10)
 
@@ -22,6 +22,7 @@ class Lease:
     def __init__(self, client: Redis, *, owner: str) -> None:
         self.owner = owner
         self._client = client
+        self._renew = Script.load("renew")
         self._judges_after: datetime | None = None
 
     async def renew(self, now: datetime) -> None:
@@ -32,7 +33,7 @@ class Lease:
         """
         try:
             async with translated():
-                await ask(self._client, "ZADD", keys.LEASES, "GT", lease_end_ms(now), self.owner)
+                await self._renew.run(self._client, [keys.LEASES], [lease_end_ms(now), self.owner])
         except StoreUnavailable:
             self.spare(now)
             raise

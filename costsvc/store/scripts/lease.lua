@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Takes, renews or gives back the lease of a job that one process does at a time. A script, because two may ask at
 -- once.
 --
