@@ -258,13 +258,15 @@ class Completions:
             first_byte_ms=first_byte_ms,
             total_ms=self._elapsed_ms(attempt),
         )
-        if entry.request_id and not cascade.is_under_way:
-            await self._once.keep(completed, entry)
         totals = completed.reported.totals
         work = [self._settlement.book(entry, reserved.version, reserved.trace)]
         if not cascade.is_under_way:
             work += [self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at)]
-        await asyncio.gather(*work)
+        try:
+            if entry.request_id and not cascade.is_under_way:
+                await self._once.keep(completed, entry)
+        finally:  # a bill that is known is booked, whatever is wrong with the answer
+            await asyncio.gather(*work)
         self._metrics.held(reserved.hold.q_nano_usd, entry.cost_nano_usd)
         self._planner.learn(attempt.plan, attempt.tenant, totals)
         return completed, entry

@@ -15,8 +15,7 @@ from costsvc.app.booking import Booking
 from costsvc.app.definitions import InForce
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
-from costsvc.app.telling import Teller, freed, lost
-from costsvc.app.telling import settled
+from costsvc.app.telling import Teller, freed, lost, settled
 from costsvc.app.watch import StoreWatch
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.entry import Entry
