@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from costsvc.core.errors import StoreUnavailable
 from costsvc.ports import Clock
 from costsvc.store.claims import Claim, Claims, Ending, Fate
@@ -17,6 +19,8 @@ MOST_UNTOLD, MOST_UNTOLD_BYTES = 10_000, 16_000_000
 run again, or are told what the answer cost."""
 
 _SETTLED = timedelta(seconds=1)  # after a claim can no longer be made
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,10 @@ class Endings:
         self._clock = clock
         self._untold: dict[str, _Untold] = {}
         self._untold_bytes = 0
+
+    def __len__(self) -> int:
+        """Return how many the store does not know."""
+        return len(self._untold)
 
     async def tell(self, claim: Claim, ending: Ending, doubtful_until: datetime | None) -> None:
         """End a claim now, or as soon as the store is back.
@@ -64,6 +72,14 @@ class Endings:
     async def _tell_due(self, now: datetime) -> None:
         for token, untold in list(self._untold.items()):
             if untold.due_at <= now:
-                await self._claims.end(untold.claim, untold.ending)
+                await self._end(untold)
                 del self._untold[token]
                 self._untold_bytes -= len(untold.ending.answer)
+
+    async def _end(self, untold: _Untold) -> None:
+        try:
+            await self._claims.end(untold.claim, untold.ending)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("ending_failed")  # one bad claim must not hold up the others

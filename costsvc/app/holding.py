@@ -110,6 +110,11 @@ class Holding:
         )
         return replace(reserved, trace=trace)
 
+    @property
+    def untold_count(self) -> int:
+        """How many attempts were not made, and the store does not know it."""
+        return self._holds.doubtful_count
+
     async def load(self) -> None:
         """Learn the definitions; without them no call may be made.
 

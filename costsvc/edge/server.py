@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,6 +234,18 @@ async def _stop(settings: Settings, server: grpc.aio.Server, parts: Parts) -> No
     parts.health.end_watches()
     await server.stop(settings.grace_s)
     unfinished = await parts.in_flight.drain(settings.grace_s)
-    unbooked = await parts.settlement.drain(SETTLE_S)
+    unbooked, untold = await asyncio.gather(parts.settlement.drain(SETTLE_S), _told(parts))
     await parts.cache.hits.flush()
-    log.info("stopped", unfinished_calls=unfinished, unbooked_entries=unbooked)
+    log.info("stopped", unfinished_calls=unfinished, unbooked_entries=unbooked, untold_ends=untold)
+
+
+async def _told(parts: Parts) -> int:
+    """Wait until the store knows how all calls ended; return what it does not know.
+
+    Money that such a call holds would be at risk, and a repeat of its request_id would be in doubt.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            while parts.holding.untold_count or len(parts.once.endings):  # noqa: ASYNC110 - two tasks tell
+                await asyncio.sleep(0.05)
+    return parts.holding.untold_count + len(parts.once.endings)

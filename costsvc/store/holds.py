@@ -66,6 +66,11 @@ class Holds:
         self._retire = Script.load("retire")
         self._doubtful: dict[str, tuple[datetime, datetime]] = {}
 
+    @property
+    def doubtful_count(self) -> int:
+        """How many holds may be in the store, or come there, for attempts that are not made."""
+        return len(self._doubtful)
+
     async def hold(
         self,
         opening: Opening,

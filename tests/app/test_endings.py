@@ -85,3 +85,16 @@ async def test_what_the_store_does_not_hear_is_told_when_it_is_back(
     assert found == [Answered("e1", 7, b"text"), Answered("e1", 7, b"text"), Answered("e1", 7, b"")]
     await endings.tell(claim(request_id="r-4"), answered(b"0123456789"), None)
     assert await ask(claims, claim("t2", "r-4")) == Answered("e1", 7, b"0123456789")
+
+
+async def test_a_claim_that_cannot_be_ended_does_not_keep_others(claims: Claims, store: Redis) -> None:
+    """It is given up; what comes after it is told."""
+    endings = Endings(claims, SystemClock())
+    for number in range(2):
+        late = datetime.now(UTC) + timedelta(seconds=1)
+        await endings.tell(claim(f"t{number}", f"r-{number}"), Ending(Fate.LOST), late)
+    await store.delete(*claim(request_id="r-1").keys)
+    await store.set(claim(request_id="r-0").keys[0], "not a claim")
+    await endings._tell_due(soon())
+    assert not len(endings)
+    assert await store.exists(claim(request_id="r-1").keys[0])

@@ -23,6 +23,7 @@ from costsvc.core.same_request import fingerprint
 from costsvc.data import read_text
 from costsvc.store import keys
 from costsvc.store.claims import Claim, Claims
+from costsvc.store.connection import open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.leases import LEASE, Lease
 from tests.edge.conftest import QUESTION
@@ -533,3 +534,35 @@ async def test_a_failure_while_the_store_is_away_frees_the_id(serve, own, refuse
             os.kill(own.pid, signal.SIGCONT)
         assert not (await service.complete(**ONCE, options={"timeout": 20})).replayed
         await paid_once(service)
+
+
+async def test_a_stop_waits_until_the_store_knows_how_calls_ended(serve, gate, own, refused):
+    """What a call held is free again, and its id too, where the store is away when the process stops."""
+    gate.status = 400
+    async with open_store(own.url) as client:
+        async with serve(redis_url=own.url, upstream_url=gate.url) as service:
+            call = asyncio.ensure_future(refused(service.complete(**ONCE)))
+            while not gate.request_count:  # noqa: ASYNC110 - the provider is asked once money is held
+                await asyncio.sleep(0.002)
+            assert await client.keys(keys.holds("*"))
+            os.kill(own.pid, signal.SIGSTOP)
+            gate.open.set()
+            await call
+            asyncio.get_running_loop().call_later(0.5, os.kill, own.pid, signal.SIGCONT)
+        assert not await client.keys(keys.holds("*"))
+        assert not await client.exists(keys.claim("default", "r-1"))
+    assert [line["untold_ends"] for line in service.lines("stopped")] == [0]
+
+
+async def test_an_answer_that_cannot_be_kept_is_booked(serve, gate, store, refused):
+    """What is wrong with a claim is no reason to lose a bill that is known."""
+    async with serve(upstream_url=gate.url) as service:
+        call = asyncio.ensure_future(refused(service.complete(**ONCE)))
+        while not gate.request_count:  # noqa: ASYNC110 - the provider is asked once the id is claimed
+            await asyncio.sleep(0.002)
+        await store.set(keys.claim("default", "r-1"), "not a claim")
+        gate.open.set()
+        assert (await call).code is Code.INTERNAL
+        [entry] = await service.booked()
+        assert entry.cost_nano_usd > 0
+        assert not await store.hlen(keys.AT_RISK)
