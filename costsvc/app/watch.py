@@ -76,9 +76,13 @@ class StoreWatch:
 
     async def _check(self) -> None:
         """See whether the store is still the same, and there at all."""
-        with suppress(StoreUnavailable):
+        try:
             if await self._ledger.store_id() != self._store_id:
                 self._presence.lose("another store answers")
+        except StoreUnavailable:
+            pass
+        except Exception as error:  # noqa: BLE001 - such as rights that it took from us: nothing here may end this task
+            self._presence.lose(f"{type(error).__name__}: {error}")
 
     async def _search(self) -> None:
         """Look for the store until it is found, ever more seldom."""
