@@ -120,7 +120,7 @@ class BudgetBook:
         return sorted(found[:MOST_BALANCES], key=lambda row: row[0])
 
     async def sweep_windows(self, before: datetime, *, count: int = 1_000) -> int:
-        """Remove up to `count` balances a budget of windows that ended before an instant; return how many.
+        """Remove the balances of windows that ended before an instant, `count` a step; return how many.
 
         It must lie further back than an attempt is remembered.
         """
@@ -129,10 +129,13 @@ class BudgetBook:
             budget_ids: set[bytes] = await ask(self._client, "SMEMBERS", keys.BUDGETS_COUNTED)
         removed = 0
         for budget_id in sorted(each.decode() for each in budget_ids):
-            async with translated(_READ_BUDGET_S):
-                removed += await self._sweep.run(
-                    self._client, [keys.balances(budget_id), keys.BALANCE], [budget_id, before_s, count]
-                )
+            swept = count
+            while swept == count:
+                async with translated(_READ_BUDGET_S):
+                    swept = await self._sweep.run(
+                        self._client, [keys.balances(budget_id), keys.BALANCE], [budget_id, before_s, count]
+                    )
+                removed += swept
         return removed
 
     async def _members(self, budget: Budget, prefix: str, at: datetime) -> AsyncIterator[Sequence[str]]:

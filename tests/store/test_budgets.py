@@ -205,8 +205,7 @@ async def test_sweeping_removes_old_windows_only(
         await bench.hold(opening(f"o{number}", tenant=tenant, started_at=AT - 9 * DAY), amounts(1))
     await bench.hold(opening("new"), amounts(1))
     rest = 1 if isinstance(window, Calendar) else 0  # a rolling window goes on
-    assert await bench.book.sweep_windows(AT - 8 * DAY, count=2) == 2
-    assert await bench.book.sweep_windows(AT - 8 * DAY) == rest
+    assert await bench.book.sweep_windows(AT - 8 * DAY, count=1) == 2 + rest, "however many there are"
     assert await bench.book.sweep_windows(AT - 8 * DAY) == 0
     assert len(await store.keys(f"{keys.BALANCE}*")) == 1
     assert (await bench.balance(instance="acme")).sum_q_nano_usd >= 1
