@@ -197,7 +197,7 @@ async def test_nobody_is_taken_for_gone_by_who_could_not_renew_itself(
         raise TimeoutError
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "execute_command", away)
+        patch.setattr(store.connection_pool, "get_connection", away)
         with pytest.raises(StoreUnavailable):
             await lease.renew(AT + LEASE)
     ask = {"not_after": datetime.now(UTC) + timedelta(minutes=1), "repeats_lost": True}
@@ -237,3 +237,13 @@ async def test_a_claim_that_comes_too_late_is_none(store: Redis, one: Process) -
     with pytest.raises(StoreUnavailable):
         await one.ask(claim(), not_after=datetime.now(UTC) - timedelta(seconds=1))
     assert not await store.keys()
+
+
+async def test_an_answer_stands_or_falls_with_its_claim(store: Redis, one: Process) -> None:
+    """Where a server short of memory evicts a claim, the next answer to the id is not given as the first."""
+    await one.ask(claim())
+    await one.answer(claim(), b"first")
+    await store.delete(claim().keys[0])
+    assert await one.ask(claim("t2")) == RAN
+    await one.answer(claim("t2"), b"x" * (LARGEST_ANSWER_BYTES + 1), entry_id="e2")
+    assert await one.ask(claim("t3")) == Answered("e2", 7, b"")

@@ -13,7 +13,7 @@ local known = redis.call('HMGET', KEYS[1], 'state', 'token')
 if known[1] == 'answered' or (known[2] and known[2] ~= ARGV[1]) then
   return 0
 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[2])  -- an answer may be left of a claim that a server short of memory has evicted
 if ARGV[3] == 'free' then
   return 1
 end
