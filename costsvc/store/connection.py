@@ -276,8 +276,8 @@ async def _check_server(client: Redis) -> None:
 
 
 async def _check_schema(client: Redis) -> None:
-    found = await client.get(keys.SCHEMA)  # first, because one whose memory is full refuses to write
-    found = found or await client.set(keys.SCHEMA, SCHEMA_VERSION, nx=True, get=True)
+    kept = await client.get(keys.SCHEMA)  # first, because one whose memory is full refuses to write
+    found = kept or await client.set(keys.SCHEMA, SCHEMA_VERSION, nx=True, get=True)
     if found is None or int(found) <= SCHEMA_VERSION:
         return
     raise StoreRefused(

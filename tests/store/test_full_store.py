@@ -1,4 +1,4 @@
-"""Tests of a store whose memory is full: it takes no new calls, and everything that ends one or frees memory."""
+"""Tests of a store whose memory is full: it takes no new holds, and all that ends one or makes room."""
 
 from __future__ import annotations
 

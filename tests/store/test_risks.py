@@ -66,7 +66,7 @@ async def test_nobody_is_swept_for_a_store_that_was_away(store: Redis, monkeypat
     async def away(*_: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(store, "execute_command", away)
+    monkeypatch.setattr(store.connection_pool, "get_connection", away)
     with pytest.raises(StoreUnavailable):
         await one.holds.renew(LATER)
     monkeypatch.undo()
