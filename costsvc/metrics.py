@@ -74,6 +74,7 @@ class Metrics:
             "checked_answers", "Answers with checks: accepted, escalated, not_accepted.", "outcome"
         )
         self._add_cache()
+        self._add_router()
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
         self._store = self._gauge("store_available", "1 while the store answers, else 0.")
         self._journal_ok = self._gauge("journal_ok", "1 while the journal takes settlements, else 0.")
@@ -179,6 +180,24 @@ class Metrics:
         self._near_mistakes.labels(namespace).inc()
         if bound is not None:
             self._near_bound.labels(namespace).set(bound)
+
+    def _add_router(self) -> None:
+        self._scored = self._counter(
+            "scored_calls",
+            "Answered calls with a local score: the tier that it chooses, and the one that answered.",
+            *("state", "choice", "answered"),
+        )
+        self._prompts_not_kept = self._counter(
+            "prompts_not_kept", "Answers of learned tasks whose outcome cannot be told: the store was away."
+        )
+
+    def scored(self, state: str, choice: str, answered: str) -> None:
+        """Count an answered call with a score that is in `shadow`, or `serving`."""
+        self._scored.labels(state, choice, answered).inc()
+
+    def prompts_not_kept(self, count: int) -> None:
+        """Count answers that nothing can be learned from, because the store did not take them."""
+        self._prompts_not_kept.inc(count)
 
     def unsettled(self, reason: str) -> None:
         """Count an attempt whose bill is unknown, such as one that was cancelled half-way."""

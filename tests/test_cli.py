@@ -31,10 +31,11 @@ GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = Path(sys.executable).parent / "costsvc"
 COMMANDS = (
     *("serve", "provider-sim", "complete", "route", "estimate", "report", "budget", "at-risk"),
-    *("tenant", "audit", "check-config"),
+    *("router", "tenant", "audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
+    *("router fit", "router status", "router record-outcome"),
     *("at-risk list", "at-risk resolve", "tenant delete-data"),
 )
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")

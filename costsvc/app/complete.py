@@ -23,6 +23,7 @@ from costsvc.app.cascade import Booked, CappedByBudget, Cascade
 from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
+from costsvc.app.learner import Learner
 from costsvc.app.once import Once, Run
 from costsvc.app.plan import Planner
 from costsvc.app.reading import Reading
@@ -61,6 +62,7 @@ class Completions:
         conversations: Conversations,
         cached: Cached,
         holding: Holding,
+        learner: Learner,
         metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
@@ -74,6 +76,7 @@ class Completions:
         self._conversations = conversations
         self._cached = cached
         self._holding = holding
+        self._learner = learner
         self._breakers = Breakers()
         self._metrics = metrics
         self._clock = clock
@@ -182,6 +185,7 @@ class Completions:
             completed, entry = await cascade.answer(attempt, make)
             if entry.request_id and cascade.is_under_way:
                 await self._once.keep(completed, entry)
+            self._learner.note(completed, self._planner.policy)
             return completed
         finally:
             if relay is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from costsvc.app.local_scores import LocalScores, is_learned
 from costsvc.app.observations import Observations
 from costsvc.app.policies import PolicyInForce
 from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
@@ -20,6 +21,7 @@ from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.json_text import Member
 from costsvc.core.ladder import above, find_ladder
+from costsvc.core.local_score import Score
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
 from costsvc.core.prospect import Prospect, foresee, hold_for
@@ -50,6 +52,7 @@ class Plan:
     drops_sampling: bool
     pin: Pin | None
     is_fallback: bool = False
+    score: Score | None = None
     ladder: tuple[Candidate, ...] = ()
     """The models that may answer until the checks are met, lowest tier first; none: the first one stands."""
 
@@ -81,19 +84,21 @@ class Plan:
 
 
 class Planner:
-    """Plans requests by the policy in force and one catalogue."""
+    """Plans requests by the policy in force and one catalogue; without `scores` nothing is scored."""
 
     def __init__(
         self,
         catalog: Catalog,
         policy_in_force: PolicyInForce,
         observations: Observations,
+        scores: LocalScores | None = None,
         chance: Chance = random.random,
     ) -> None:
         self.catalog = catalog
         self._policy_in_force = policy_in_force
         self._observations = observations
         self._chance = chance
+        self._scores = scores
 
     @property
     def policy(self) -> Policy:
@@ -114,7 +119,8 @@ class Planner:
             max_tokens = self.policy.max_tokens(request.task)
         content = measure(request.body)
         needs = needs_of(request, max_tokens, len(content.image_sizes))
-        question = self._question(request, needs, content, tenant, at)
+        score = self._score(request, tenant)
+        question = replace(self._question(request, needs, content, tenant, at), score=score)
         decision = decide(question, pin)
         ladder = find_ladder(question, decision) if request.checks else ()
         if ladder and not request.conversation_id:  # its turns stay together while they pass
@@ -129,6 +135,7 @@ class Planner:
             drops_sampling=self.policy.sampling is Sampling.DROP,
             pin=pin,
             ladder=ladder,
+            score=score,
         )
 
     def _begin(self, decision: Decision, ladder: tuple[Candidate, ...], tenant: str, task: str) -> Decision:
@@ -252,6 +259,12 @@ class Planner:
         """Take a call's real usage into account for the next estimates."""
         estimate: TokenEstimate = estimate_input(plan.content, plan.decision.model)
         self._observations.learn(tenant, plan.decision.model.id, plan.request.task, estimate, usage)
+
+    def _score(self, request: ModelRequest, tenant: str) -> Score | None:
+        """Return what the local score says, None where the task is not learned, or nothing is fitted."""
+        if self._scores is None or not is_learned(request, tenant, self.policy):
+            return None
+        return self._scores.score(request, tenant, self.policy)
 
     def _check_sampling(self, request: ModelRequest) -> None:
         given = [name for name in SAMPLING_PARAMETERS if name in request.members]

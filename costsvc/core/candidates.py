@@ -9,6 +9,7 @@ from datetime import datetime
 from costsvc.core.catalog import Catalog, Model
 from costsvc.core.constraints import Needs, ruled_out
 from costsvc.core.content import Content
+from costsvc.core.local_score import Score
 from costsvc.core.money import format_usd
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.pricing import price
@@ -29,7 +30,7 @@ class Question:
     """A request with all that a decision about it goes by.
 
     `expected` estimates its tokens on a model; `upper_nano_usd` is what few calls of it on a model exceed,
-    nothing cached: what a budget would hold.
+    nothing cached: what a budget would hold. `score` is what the local score says, if the task is learned.
     """
 
     request: ModelRequest
@@ -41,6 +42,7 @@ class Question:
     expected: Callable[[Model], Usage]
     upper_nano_usd: Callable[[Model], int]
     at: datetime
+    score: Score | None = None
 
     def cost_nano_usd(self, model: Model, tokens: Usage, *, batch: bool = False) -> int:
         """Return the price of some tokens on a model, as the request wants it answered."""

@@ -24,6 +24,7 @@ CostsvcError
 ├── NotAtRisk             the attempt is not at risk, or no longer
 ├── UnknownHold           the tenant has no such reservation
 ├── HoldMismatch          what is recorded contradicts its reservation
+├── UnknownResponse       nothing is kept of this response that could be learned from
 └── ProviderError         the provider refused, failed, or fell silent
 """
 
@@ -237,6 +238,14 @@ class HoldMismatch(CostsvcError):
     def __init__(self, *violations: Violation) -> None:
         super().__init__("; ".join(f"{v.field}: {v.problem}" for v in violations))
         self.violations = violations
+
+
+class UnknownResponse(CostsvcError):
+    """Nothing is kept of this response that could be learned from, or no longer."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(f"nothing is kept of response {response_id!r} to learn from")
+        self.response_id = response_id
 
 
 class Failure(Enum):

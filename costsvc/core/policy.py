@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import Catalog
+from costsvc.core.learning import Learning, learning_of, read_learning
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.namespace import Namespace, read_namespaces
 from costsvc.core.policy_fields import model_id, read_models, read_one_of, read_tier
@@ -78,6 +79,7 @@ class Policy:
     fallbacks: Mapping[str, tuple[str, ...]]
     namespaces: Mapping[str, Namespace]
     cascade: Cascading
+    learned: Mapping[str, Learning]
     hash: str
 
     @property
@@ -91,6 +93,15 @@ class Policy:
     def repeats_lost(self) -> bool:
         """Whether an attempt that may have been billed is made again."""
         return self.retries.on_unknown is OnUnknown.RETRY
+
+    @property
+    def first_models(self) -> tuple[str, ...]:
+        """The model that each tier prefers, lowest tier first."""
+        return tuple(self.tiers[tier][0] for tier in Tier)
+
+    def learning(self, tenant: str, task: str) -> Learning | None:
+        """Return how the local score learns a tenant's task, None where it does not."""
+        return learning_of(self.learned, tenant, task)
 
     def max_tokens(self, task: str) -> int:
         """Return the most tokens an answer may have where the caller does not say."""
@@ -132,6 +143,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         },
         namespaces=read_namespaces(top.row("response_cache", {})),
         cascade=_cascading(top.row("cascade", {})),
+        learned=read_learning(top.row("router", {})),
         hash=policy_hash(text),
     )
     for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):

@@ -14,7 +14,8 @@ from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_
 from costsvc.core.catalog import Model
 from costsvc.core.conversation import Bounds, Pin, keep
 from costsvc.core.errors import InvalidRequest, NoModelFits, Violation
-from costsvc.core.request import Tier
+from costsvc.core.local_score import Score
+from costsvc.core.request import ModelRequest, Tier
 from costsvc.core.rules import Facts, Rule, first_match
 
 RETIREMENT_NOTICE = timedelta(days=60)
@@ -68,7 +69,8 @@ def decide(question: Question, pin: Pin | None = None) -> Decision:
     """Choose a model; `pin` is where the request's conversation is.
 
     Evidence is taken in this order: the model that the caller names; the operator's rules and the task; what
-    each model can do; the conversation; and for work of which nothing is known, the policy's middle tier.
+    each model can do; the conversation; the local score, which stands in for the task where it serves; for
+    work of which nothing is known, the policy's middle tier.
 
     Raises:
         UnknownModel: the pinned model is not in the catalogue.
@@ -82,7 +84,8 @@ def decide(question: Question, pin: Pin | None = None) -> Decision:
         chosen, reason = keep(question, pin, chosen, wanted.bounds)
         considered += (chosen,) if chosen is not considered[-1] else ()
         reasons.append(reason)
-    return _decision(question, chosen, considered, (*reasons, *_retirement(chosen.model, question.at)))
+    more = (*_in_shadow(question, wanted), *_retirement(chosen.model, question.at))
+    return _decision(question, chosen, considered, (*reasons, *more))
 
 
 def _decision(
@@ -130,15 +133,31 @@ def _wanted(question: Question) -> _Wanted:
     rule = first_match(policy.rules, _facts(question)) if policy.rules else None
     if rule is not None and rule.models:
         return _only(question, rule)
-    task = policy.tasks.get(request.task)
     if rule is not None and rule.tier is not None:
         return _tiers(question, rule.tier, (), rule, firm=True)
+    if question.score is not None and not question.score.shadow:
+        return _scored(question, question.score, rule)
+    task = policy.tasks.get(request.task)
     if task is not None:
         hint = Reason("task_hint", f"task {request.task} is {task.tier.label}")
         return _tiers(question, task.tier, (hint,), rule, firm=True)
     cause = f"task {request.task} is not in the policy" if request.task else "no task is given"
     unclear = Reason("default_tier", f"{cause}: {policy.default_tier.label}")
     return _tiers(question, policy.default_tier, (unclear,), rule, firm=False)
+
+
+def _scored(question: Question, score: Score, rule: Rule | None) -> _Wanted:
+    """Return the tier that the score chooses; a conversation stays where it is all the same."""
+    tier = score.tier(*_bounds(question.request, rule))
+    return _tiers(question, tier, (Reason("local_score", score.words(tier)),), rule, firm=False)
+
+
+def _in_shadow(question: Question, wanted: _Wanted) -> Iterable[Reason]:
+    """Say what a score would choose that does not decide."""
+    score, bounds = question.score, wanted.bounds
+    if score is not None and score.shadow and bounds is not None:
+        tier = score.tier(bounds.lowest, bounds.highest)
+        yield Reason("local_score_shadow", f"would be {score.words(tier)}; not followed: {score.shadow}")
 
 
 def _named(question: Question) -> _Wanted:
@@ -167,14 +186,21 @@ def _tiers(
     tier = min(max(wanted, request.min_tier), request.max_tier)
     bound = Reason("tier_bound", f"the caller's bounds make it {tier.label}")
     reasons += (bound,) if tier is not wanted else ()
-    lowest, highest = request.min_tier, request.max_tier
+    lowest, highest = _bounds(request, rule)
     if rule is not None:
-        tier, lowest, highest = (_bounded(each, rule) for each in (tier, lowest, highest))
+        tier = _bounded(tier, rule)
         reasons = (_reason(rule), *reasons) if rule.tier else (*reasons, _reason(rule))
     steps = (step for step in Tier if tier <= step <= highest)
     models = ((question.catalog.models[name], step) for step in steps for name in question.policy.tiers[step])
     bounds = Bounds(lowest=lowest, highest=highest, firm=firm)
     return _Wanted(models=models, reasons=reasons, bounds=bounds)
+
+
+def _bounds(request: ModelRequest, rule: Rule | None) -> tuple[Tier, Tier]:
+    """Return the lowest and the highest tier of the caller, within those of a rule."""
+    if rule is None:
+        return request.min_tier, request.max_tier
+    return _bounded(request.min_tier, rule), _bounded(request.max_tier, rule)
 
 
 def _bounded(tier: Tier, rule: Rule) -> Tier:

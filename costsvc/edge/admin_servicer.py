@@ -9,7 +9,8 @@ from grpc.aio import ServicerContext
 from costsvc import v1
 from costsvc.app.admin import Administration
 from costsvc.app.cache_admin import CacheAdministration
-from costsvc.edge import admin_proto, from_proto
+from costsvc.app.outcomes import Outcomes
+from costsvc.edge import admin_proto, from_proto, router_proto
 from costsvc.edge.calls import Call, Calls
 from costsvc.edge.peers import check_local
 
@@ -19,10 +20,17 @@ Context = ServicerContext[Any, Any]
 class AdminServicer(v1.AdminServiceServicer):
     """The RPCs of AdminService."""
 
-    def __init__(self, calls: Calls, administration: Administration, cache: CacheAdministration) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        administration: Administration,
+        cache: CacheAdministration,
+        outcomes: Outcomes,
+    ) -> None:
         self._calls = calls
         self._administration = administration
         self._cache = cache
+        self._outcomes = outcomes
 
     async def SetBudget(self, request: v1.SetBudgetRequest, context: Context) -> v1.SetBudgetResponse:
         """Define."""
@@ -87,6 +95,20 @@ class AdminServicer(v1.AdminServiceServicer):
         await self._cache.report_mistake(request.response_id)
         return v1.ReportCacheMistakeResponse()
 
+    async def RecordOutcome(
+        self, request: v1.RecordOutcomeRequest, context: Context
+    ) -> v1.RecordOutcomeResponse:
+        """Learn."""
+        return await self._calls.run("RecordOutcome", request, context, self._record, check=check_local)
+
+    async def GetRouterStatus(
+        self, request: v1.GetRouterStatusRequest, context: Context
+    ) -> v1.GetRouterStatusResponse:
+        """Show what is learned."""
+        return await self._calls.run(
+            "GetRouterStatus", request, context, self._router_status, check=check_local
+        )
+
     async def _set_budget(self, request: v1.SetBudgetRequest, call: Call) -> v1.SetBudgetResponse:
         call.note(budget_id=request.budget.id, limit_nano_usd=request.budget.limit_nano_usd)
         with admin_proto.fields_of_budget():
@@ -136,3 +158,15 @@ class AdminServicer(v1.AdminServiceServicer):
         return v1.DeleteTenantDataResponse(
             contents=[v1.ErasedContent(kind=kind, erased_count=count) for kind, count in erased.items()]
         )
+
+    async def _record(self, request: v1.RecordOutcomeRequest, call: Call) -> v1.RecordOutcomeResponse:
+        call.note(response_id=request.response_id)
+        taught = await self._outcomes.record(request.response_id, router_proto.scores(request))
+        call.note(of_tenant=taught.seen.tenant, task=taught.seen.task)
+        return router_proto.taught_response(taught)
+
+    async def _router_status(self, request: v1.GetRouterStatusRequest, _: Call) -> v1.GetRouterStatusResponse:
+        page = await self._outcomes.status(
+            tenant=request.tenant, task=request.task, size=request.page_size, token=request.page_token
+        )
+        return router_proto.status_response(page)

@@ -64,6 +64,18 @@ class Outcome:
         return (rich, ("grpc-retry-pushback-ms", str(round(self.retry_s * 1000))))
 
 
+def not_found(error: Exception, reason: v1.ErrorReason, kind: str, name: str) -> Outcome:
+    """Return the outcome where something that the caller names is not there."""
+    name = cut(name)
+    return Outcome(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason=reason,
+        message=cut(str(error)),
+        metadata={f"{kind}_id": name},
+        details=(details.ResourceInfo(resource_type=kind, resource_name=name),),
+    )
+
+
 def set_status(context: ServicerContext[Any, Any], outcome: Outcome) -> None:
     """Give the call an outcome, which is sent when its method returns."""
     context.set_code(outcome.code)

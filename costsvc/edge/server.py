@@ -118,6 +118,8 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             parts.alerting.keep_delivering(),
             parts.once.endings.keep_telling(),
             parts.retention.keep_sealing(),
+            parts.router.learner.keep_writing(),
+            parts.router.scores.keep_fresh(),
             parts.health.watch(),
             *((parts.policy_watch.keep_looking(),) if settings.policy else ()),
         ):

@@ -238,6 +238,8 @@ def _note_plan(call: Call, plan: Plan) -> None:
         tier=decision.tier.label if decision.tier else "",
         decision=decision.reasons[0].code,
     )
+    if plan.score is not None:
+        call.note(score=plan.score.state)
 
 
 def _note_completed(call: Call, completed: Completed) -> None:

@@ -35,8 +35,9 @@ from costsvc.core.errors import (
     UnknownBudget,
     UnknownHold,
     UnknownModel,
+    UnknownResponse,
 )
-from costsvc.edge.outcome import Outcome, cut, shorten
+from costsvc.edge.outcome import Outcome, cut, not_found, shorten
 from costsvc.edge.status_budget import about_budgets
 from costsvc.edge.status_request_id import about_request_ids
 
@@ -68,7 +69,7 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
             | UnknownHold()
         ):
             outcome = about_budgets(error, now)
-        case UnknownModel() | CacheMiss() | NotAHit():
+        case UnknownModel() | CacheMiss() | NotAHit() | UnknownResponse():
             outcome = _not_found(error)
         case Overloaded():
             outcome = Outcome(
@@ -160,7 +161,9 @@ def _unbookable(error: StoreUnavailable | JournalFailed | BudgetUnchecked) -> Ou
     )
 
 
-def _not_found(error: UnknownModel | CacheMiss | NotAHit) -> Outcome:
+def _not_found(error: UnknownModel | CacheMiss | NotAHit | UnknownResponse) -> Outcome:
+    if isinstance(error, UnknownResponse):
+        return not_found(error, v1.ERROR_REASON_UNKNOWN_RESPONSE, "response", error.response_id)
     if isinstance(error, NotAHit):
         return Outcome(
             code=grpc.StatusCode.NOT_FOUND,

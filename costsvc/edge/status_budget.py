@@ -17,7 +17,7 @@ from costsvc.core.errors import (
     UnknownBudget,
     UnknownHold,
 )
-from costsvc.edge.outcome import Outcome, cut, duration_of
+from costsvc.edge.outcome import Outcome, cut, duration_of, not_found
 
 _SECOND = timedelta(seconds=1)
 
@@ -37,11 +37,11 @@ def about_budgets(error: BudgetError, now: datetime) -> Outcome:
             metadata = {"budget_ids": cut(",".join(error.budget_ids)), "most": str(error.most)}
             return _failed(error, v1.ERROR_REASON_TOO_MANY_BUDGETS, metadata, "")
         case UnknownBudget():
-            return _not_found(error, v1.ERROR_REASON_UNKNOWN_BUDGET, "budget", error.budget_id)
+            return not_found(error, v1.ERROR_REASON_UNKNOWN_BUDGET, "budget", error.budget_id)
         case NotAtRisk():
-            return _not_found(error, v1.ERROR_REASON_NOT_AT_RISK, "attempt", error.attempt_id)
+            return not_found(error, v1.ERROR_REASON_NOT_AT_RISK, "attempt", error.attempt_id)
         case UnknownHold():
-            return _not_found(error, v1.ERROR_REASON_UNKNOWN_HOLD, "hold", error.hold_id)
+            return not_found(error, v1.ERROR_REASON_UNKNOWN_HOLD, "hold", error.hold_id)
 
 
 def _exceeded(error: BudgetExceeded, now: datetime) -> Outcome:
@@ -83,14 +83,4 @@ def _failed(error: CostsvcError, reason: v1.ErrorReason, metadata: dict[str, str
         message=f"{problem}; nothing was spent",
         metadata=metadata,
         details=(details.PreconditionFailure(violations=[violation]),),
-    )
-
-
-def _not_found(error: CostsvcError, reason: v1.ErrorReason, kind: str, name: str) -> Outcome:
-    return Outcome(
-        code=grpc.StatusCode.NOT_FOUND,
-        reason=reason,
-        message=str(error),
-        metadata={f"{kind}_id": name},
-        details=(details.ResourceInfo(resource_type=kind, resource_name=name),),
     )

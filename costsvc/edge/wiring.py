@@ -39,6 +39,7 @@ from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
 from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
+from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Alerts, Settings
@@ -74,6 +75,7 @@ class Parts:
     retention: Retention
     policy_watch: PolicyWatch
     cache: CacheParts
+    router: RouterParts
     health: Health
 
 
@@ -92,7 +94,8 @@ def wire(
 ) -> Parts:
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
-    planner = Planner(catalog, policy_in_force, Observations())
+    router = wire_router(client, policy_in_force, metrics)
+    planner = Planner(catalog, policy_in_force, Observations(), router.scores)
     in_force, holds = InForce(BudgetBook(client)), Holds(client, owner=new_id())
     booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
@@ -109,6 +112,7 @@ def wire(
         once=once,
         cached=answers.cached,
         holding=holding,
+        learner=router.learner,
         metrics=metrics,
         clock=clock,
         new_id=new_id,
@@ -129,7 +133,7 @@ def wire(
             reporter=Reporter(ledger.rollups, holds, policy_in_force),
             clock=clock,
         ),
-        admin=_admin(calls, answers, catalog, policy_in_force, holds, booking, client),
+        admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client),
         cache=answers,
         policy_watch=_policy_watch(settings, catalog, policy_in_force, metrics),
         in_flight=in_flight,
@@ -139,6 +143,7 @@ def wire(
         alerting=_alerting(settings.alerts, client, post, metrics),
         once=once,
         retention=_retention(settings, client),
+        router=router,
         health=Health(presence, journal),
     )
 
@@ -198,6 +203,7 @@ def _policy_watch(
 def _admin(  # noqa: PLR0917 - parts of one process
     calls: Calls,
     answers: CacheParts,
+    router: RouterParts,
     catalog: Catalog,
     policy_in_force: PolicyInForce,
     holds: Holds,
@@ -215,7 +221,7 @@ def _admin(  # noqa: PLR0917 - parts of one process
         metrics=calls.metrics,
         clock=calls.clock,
     )
-    return AdminServicer(calls, administration, answers.administration)
+    return AdminServicer(calls, administration, answers.administration, router.outcomes)
 
 
 def _retention(settings: Settings, client: Redis) -> Retention:

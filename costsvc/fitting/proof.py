@@ -7,17 +7,14 @@ of a router: where prompts say nothing about difficulty, a router is a mix with 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from costsvc.core.local_score import Proof, Routed, best, worth_of
 from costsvc.core.scoring import Scale, Weights, gains
 from costsvc.fitting.ridge import Example, fit
-
-MIN_EXAMPLES = 300
-"""With fewer outcomes that know every tier, nothing is claimed."""
 
 FOLDS = 5
 RESAMPLES = 500
@@ -27,43 +24,6 @@ PRICES = np.concatenate(([0.0], np.geomspace(1e-3, 2.0, 150)))
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routed:
-    """What a choice of tiers came to; costs are shares of always taking the dearest tier.
-
-    `mix_cost_share` is what the cheapest mix of single tiers costs at the same quality.
-    """
-
-    quality: float
-    cost_share: float
-    mix_cost_share: float
-
-    @property
-    def advantage(self) -> float:
-        """What the choice saves over the mix, as a share; negative where it loses."""
-        return self.mix_cost_share - self.cost_share
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What routing by the score would have done with outcomes that it was not fitted to.
-
-    `advantage_lower` is a one-sided 95 % bound; `price` is the quality that a call at the dearest tier's cost
-    must gain to be sent there.
-    """
-
-    example_count: int
-    best_quality: float
-    routed: Routed
-    advantage_lower: float
-    price: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the score may serve."""
-        return self.example_count >= MIN_EXAMPLES and self.advantage_lower > 0
 
 
 def prove(
@@ -94,6 +54,7 @@ def prove(
     advantages = [routed(chosen[rows], quality[rows], cost).advantage for rows in drawn]
     return Proof(
         example_count=len(complete),
+        quality_floor=quality_floor,
         best_quality=float(quality.mean(axis=0).max()),
         routed=routed(chosen, quality, cost),
         advantage_lower=float(np.percentile(advantages, LOWER_PERCENTILE)),
@@ -130,9 +91,9 @@ def mix_cost(qualities: Floats, costs: Floats, wanted: float) -> float:
 
 
 def choose(worth: Floats, cost: Floats, price: float) -> Whole:
-    """Return for each row the first column whose worth, less its cost at a price, is greatest."""
-    chosen: Whole = np.argmax(worth - price * cost, axis=1)
-    return chosen
+    """Return for each row what a decision at this price would choose."""
+    costs = cost.tolist()
+    return np.array([best(row, costs, price) for row in worth.tolist()], dtype=np.int64)
 
 
 def _choose_unseen(
@@ -159,5 +120,5 @@ def _unseen_worth(scale: Scale, prior: Weights, examples: Sequence[Example], fol
     for n in range(FOLDS):
         weights = fit(scale, prior, [each for each, k in zip(examples, fold, strict=True) if k != n])
         for row in np.flatnonzero(fold == n).tolist():
-            worth[row, 1:] = np.cumsum(gains(weights, scale, examples[row].features))
+            worth[row] = worth_of(gains(weights, scale, examples[row].features))
     return worth

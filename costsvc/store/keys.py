@@ -11,6 +11,9 @@ has what belongs to them. Their secret has none: without it none of them is foun
 Claims on request ids and the answers that are kept for repeats are no money, so they have a time to live.
 They carry the tag all the same, because a claim stands or falls with its owner's lease.
 
+What the local score learns from, and what it has learned, has a time to live: without it, calls are routed by
+policy alone. A task's outcomes change together, so they carry its tag; the records of answers are spread.
+
 Hours and days are UTC, written `yyyymmddhh` and `yyyymmdd`, so that they sort as text.
 """
 
@@ -67,6 +70,9 @@ CACHE_SECRET = f"{LEDGER}:cache_secret"
 """A string: what the fingerprints of stored answers are made with, where no setting says it."""
 CACHE_EPOCHS = "cache:epochs"
 """A hash: what of the stored answers was invalidated when."""
+
+ROUTER_TASKS = "router:tasks"
+"""A sorted set: every `<tenant>:<task>` with outcomes, by when one was last told, seconds since 1970."""
 
 
 def hour_of(at: datetime) -> str:
@@ -198,9 +204,35 @@ def contents(tenant: str) -> dict[str, str]:
         "stored_answers": stored_answer(f"{tenant}:", "*"),
         "near_answers": near_answer(f"{tenant}:", "*"),
         "repeated_answers": kept_answer(tenant, "*"),
+        "router_records": f"router:{{{tenant}:*",
     }
 
 
 def answer_lead(prefix: str, fingerprint: str) -> str:
     """Return the token of the caller that asks the provider for an answer, while it does."""
     return f"cache:{{{prefix}{fingerprint}}}:lead"
+
+
+def seen(response_id: str) -> str:
+    """Return the record of an answered prompt, for those who can say later how good the answer was."""
+    return f"router:seen:{response_id}"
+
+
+def outcomes(tenant: str, task: str) -> str:
+    """Return the hash of a task's outcomes: response id -> what is known."""
+    return f"router:{{{tenant}:{task}}}:outcomes"
+
+
+def outcomes_order(tenant: str, task: str) -> str:
+    """Return the sorted set of a task's outcomes by when they were last told of."""
+    return f"router:{{{tenant}:{task}}}:order"
+
+
+def outcomes_complete(tenant: str, task: str) -> str:
+    """Return the set of a task's outcomes of which every tier is known."""
+    return f"router:{{{tenant}:{task}}}:complete"
+
+
+def fit(tenant: str, task: str) -> str:
+    """Return the text of what was fitted to a task's outcomes."""
+    return f"router:{{{tenant}:{task}}}:fit"

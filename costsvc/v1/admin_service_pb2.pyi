@@ -33,6 +33,13 @@ class BudgetMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUDGET_MODE_HARD: _ClassVar[BudgetMode]
     BUDGET_MODE_SOFT: _ClassVar[BudgetMode]
     BUDGET_MODE_SHADOW: _ClassVar[BudgetMode]
+
+class RouterState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROUTER_STATE_UNSPECIFIED: _ClassVar[RouterState]
+    ROUTER_STATE_LEARNING: _ClassVar[RouterState]
+    ROUTER_STATE_SHADOW: _ClassVar[RouterState]
+    ROUTER_STATE_SERVING: _ClassVar[RouterState]
 BUDGET_KIND_UNSPECIFIED: BudgetKind
 BUDGET_KIND_EVERYTHING: BudgetKind
 BUDGET_KIND_TENANT: BudgetKind
@@ -49,6 +56,10 @@ BUDGET_MODE_UNSPECIFIED: BudgetMode
 BUDGET_MODE_HARD: BudgetMode
 BUDGET_MODE_SOFT: BudgetMode
 BUDGET_MODE_SHADOW: BudgetMode
+ROUTER_STATE_UNSPECIFIED: RouterState
+ROUTER_STATE_LEARNING: RouterState
+ROUTER_STATE_SHADOW: RouterState
+ROUTER_STATE_SERVING: RouterState
 
 class BudgetScope(_message.Message):
     __slots__ = ("kind", "key", "value")
@@ -302,3 +313,97 @@ class ReportCacheMistakeRequest(_message.Message):
 class ReportCacheMistakeResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class TierScore(_message.Message):
+    __slots__ = ("tier", "score_permille")
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    SCORE_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    tier: _types_pb2.Tier
+    score_permille: int
+    def __init__(self, tier: _Optional[_Union[_types_pb2.Tier, str]] = ..., score_permille: _Optional[int] = ...) -> None: ...
+
+class TierScores(_message.Message):
+    __slots__ = ("scores",)
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedCompositeFieldContainer[TierScore]
+    def __init__(self, scores: _Optional[_Iterable[_Union[TierScore, _Mapping]]] = ...) -> None: ...
+
+class RecordOutcomeRequest(_message.Message):
+    __slots__ = ("response_id", "score_permille", "scores")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    score_permille: int
+    scores: TierScores
+    def __init__(self, response_id: _Optional[str] = ..., score_permille: _Optional[int] = ..., scores: _Optional[_Union[TierScores, _Mapping]] = ...) -> None: ...
+
+class RecordOutcomeResponse(_message.Message):
+    __slots__ = ("tenant", "task", "outcome_count", "complete_count")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_COUNT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    task: str
+    outcome_count: int
+    complete_count: int
+    def __init__(self, tenant: _Optional[str] = ..., task: _Optional[str] = ..., outcome_count: _Optional[int] = ..., complete_count: _Optional[int] = ...) -> None: ...
+
+class GetRouterStatusRequest(_message.Message):
+    __slots__ = ("tenant", "task", "page_size", "page_token")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    task: str
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., task: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class RouterProof(_message.Message):
+    __slots__ = ("example_count", "quality_floor_permille", "quality_kept_permille", "cost_share_permille", "mix_cost_share_permille", "advantage_lower_permille")
+    EXAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FLOOR_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_KEPT_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    COST_SHARE_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    MIX_COST_SHARE_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    ADVANTAGE_LOWER_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    example_count: int
+    quality_floor_permille: int
+    quality_kept_permille: int
+    cost_share_permille: int
+    mix_cost_share_permille: int
+    advantage_lower_permille: int
+    def __init__(self, example_count: _Optional[int] = ..., quality_floor_permille: _Optional[int] = ..., quality_kept_permille: _Optional[int] = ..., cost_share_permille: _Optional[int] = ..., mix_cost_share_permille: _Optional[int] = ..., advantage_lower_permille: _Optional[int] = ...) -> None: ...
+
+class RouterStatus(_message.Message):
+    __slots__ = ("tenant", "task", "outcome_count", "complete_count", "state", "why_not", "models", "proof", "fit_time")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_COUNT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WHY_NOT_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    FIT_TIME_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    task: str
+    outcome_count: int
+    complete_count: int
+    state: RouterState
+    why_not: str
+    models: _containers.RepeatedScalarFieldContainer[str]
+    proof: RouterProof
+    fit_time: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[str] = ..., task: _Optional[str] = ..., outcome_count: _Optional[int] = ..., complete_count: _Optional[int] = ..., state: _Optional[_Union[RouterState, str]] = ..., why_not: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., proof: _Optional[_Union[RouterProof, _Mapping]] = ..., fit_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetRouterStatusResponse(_message.Message):
+    __slots__ = ("tasks", "next_page_token")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[RouterStatus]
+    next_page_token: str
+    def __init__(self, tasks: _Optional[_Iterable[_Union[RouterStatus, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

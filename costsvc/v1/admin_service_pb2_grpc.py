@@ -82,6 +82,16 @@ class AdminServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeResponse.FromString,
                 _registered_method=True)
+        self.RecordOutcome = channel.unary_unary(
+                '/costsvc.v1.AdminService/RecordOutcome',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.RecordOutcomeRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.RecordOutcomeResponse.FromString,
+                _registered_method=True)
+        self.GetRouterStatus = channel.unary_unary(
+                '/costsvc.v1.AdminService/GetRouterStatus',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -139,7 +149,9 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenantData(self, request, context):
-        """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+        """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
+        Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
+        days. Money stays: entries with the
         labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
         after this is not erased: repeat it when they have ended. Repeating it is safe.
         """
@@ -158,6 +170,22 @@ class AdminServiceServicer(object):
     def ReportCacheMistake(self, request, context):
         """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
         same again. It does not correct what the call was answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordOutcome(self, request, context):
+        """Says how good an answer was, so that the local score can learn from it. Only of calls that routing chose the model
+        of, whose task the policy has learned, and up to 7 days after the answer; others are NOT_FOUND (UNKNOWN_RESPONSE).
+        Calls for one response add up: each tier keeps what was said of it last. Repeating it is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRouterStatus(self, request, context):
+        """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,6 +238,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ReportCacheMistake,
                     request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeResponse.SerializeToString,
+            ),
+            'RecordOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordOutcome,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.RecordOutcomeRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.RecordOutcomeResponse.SerializeToString,
+            ),
+            'GetRouterStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRouterStatus,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -458,6 +496,60 @@ class AdminService(object):
             '/costsvc.v1.AdminService/ReportCacheMistake',
             costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeRequest.SerializeToString,
             costsvc_dot_v1_dot_admin__service__pb2.ReportCacheMistakeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/RecordOutcome',
+            costsvc_dot_v1_dot_admin__service__pb2.RecordOutcomeRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.RecordOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRouterStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/GetRouterStatus',
+            costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,7 +59,9 @@ class AdminServiceStub:
     the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
-    """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+    """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
+    Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
+    days. Money stays: entries with the
     labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
     after this is not erased: repeat it when they have ended. Repeating it is safe.
     """
@@ -71,6 +73,13 @@ class AdminServiceStub:
     """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
     same again. It does not correct what the call was answered.
     """
+    RecordOutcome: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RecordOutcomeRequest, _admin_service_pb2.RecordOutcomeResponse]
+    """Says how good an answer was, so that the local score can learn from it. Only of calls that routing chose the model
+    of, whose task the policy has learned, and up to 7 days after the answer; others are NOT_FOUND (UNKNOWN_RESPONSE).
+    Calls for one response add up: each tier keeps what was said of it last. Repeating it is safe.
+    """
+    GetRouterStatus: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetRouterStatusRequest, _admin_service_pb2.GetRouterStatusResponse]
+    """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -103,7 +112,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
-    """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+    """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
+    Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
+    days. Money stays: entries with the
     labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
     after this is not erased: repeat it when they have ended. Repeating it is safe.
     """
@@ -115,6 +126,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
     same again. It does not correct what the call was answered.
     """
+    RecordOutcome: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RecordOutcomeRequest, _admin_service_pb2.RecordOutcomeResponse]  # type: ignore[assignment]
+    """Says how good an answer was, so that the local score can learn from it. Only of calls that routing chose the model
+    of, whose task the policy has learned, and up to 7 days after the answer; others are NOT_FOUND (UNKNOWN_RESPONSE).
+    Calls for one response add up: each tier keeps what was said of it last. Repeating it is safe.
+    """
+    GetRouterStatus: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetRouterStatusRequest, _admin_service_pb2.GetRouterStatusResponse]  # type: ignore[assignment]
+    """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
@@ -186,7 +204,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DeleteTenantDataRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
-        """Erases the contents that are kept for a tenant: answers. Prompts are never kept. Money stays: entries with the
+        """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
+        Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
+        days. Money stays: entries with the
         labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
         after this is not erased: repeat it when they have ended. Repeating it is safe.
         """
@@ -210,5 +230,24 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says that a stored answer was wrong for a call: it is removed, and the two questions are never taken for the
         same again. It does not correct what the call was answered.
         """
+
+    @_abc_1.abstractmethod
+    def RecordOutcome(
+        self,
+        request: _admin_service_pb2.RecordOutcomeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RecordOutcomeResponse, _abc.Awaitable[_admin_service_pb2.RecordOutcomeResponse]]:
+        """Says how good an answer was, so that the local score can learn from it. Only of calls that routing chose the model
+        of, whose task the policy has learned, and up to 7 days after the answer; others are NOT_FOUND (UNKNOWN_RESPONSE).
+        Calls for one response add up: each tier keeps what was said of it last. Repeating it is safe.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRouterStatus(
+        self,
+        request: _admin_service_pb2.GetRouterStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetRouterStatusResponse, _abc.Awaitable[_admin_service_pb2.GetRouterStatusResponse]]:
+        """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

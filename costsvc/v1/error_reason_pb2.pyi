@@ -43,6 +43,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_BUDGET_UNCHECKED: _ClassVar[ErrorReason]
     ERROR_REASON_CACHE_MISS: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_A_HIT: _ClassVar[ErrorReason]
+    ERROR_REASON_UNKNOWN_RESPONSE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_UNDECODABLE: ErrorReason
@@ -80,3 +81,4 @@ ERROR_REASON_CALLER_GONE: ErrorReason
 ERROR_REASON_BUDGET_UNCHECKED: ErrorReason
 ERROR_REASON_CACHE_MISS: ErrorReason
 ERROR_REASON_NOT_A_HIT: ErrorReason
+ERROR_REASON_UNKNOWN_RESPONSE: ErrorReason

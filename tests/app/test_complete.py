@@ -20,6 +20,7 @@ from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
+from costsvc.app.learner import Learner
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
@@ -38,6 +39,7 @@ from costsvc.store.conversations import ConversationBook
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
+from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
 from tests.app.caches import cache
@@ -94,6 +96,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
             metrics=metrics,
             clock=clock,
         ),
+        learner=Learner(OutcomeBook(store), metrics),
         metrics=metrics,
         clock=clock,
         new_id=lambda: f"id-{next(ids)}",

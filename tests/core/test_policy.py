@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import CatalogError
+from costsvc.core.learning import Learning
 from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
@@ -45,6 +47,9 @@ ttl_s = 60
 [cascade]
 buffer_streams = true
 except_tasks = ["law"]
+[router.faq]
+quality_floor = "0.95"
+tenants = ["acme"]
 """
 
 
@@ -73,6 +78,7 @@ def test_a_policy_is_read_whole() -> None:
         fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
         namespaces={"help": Namespace(name="help", ttl=timedelta(seconds=60))},
         cascade=Cascading(buffer_streams=True, except_tasks=frozenset({"law"})),
+        learned={"faq": Learning(quality_floor=Fraction(95, 100), tenants=frozenset({"acme"}))},
         hash=policy.hash,
     )
 
@@ -99,6 +105,19 @@ def test_the_longest_answer_goes_by_task() -> None:
     assert [policy.max_tokens(task) for task in ("faq", "proof", "unheard", "")] == [50, 900, 900, 900]
 
 
+def test_only_what_is_listed_is_learned() -> None:
+    """A task, of the tenants that are named, or of all where none is."""
+    policy = read_policy(GOOD, CATALOG)
+    assert policy.learning("acme", "faq") == Learning(
+        quality_floor=Fraction(95, 100), tenants=frozenset({"acme"})
+    )
+    assert policy.learning("other", "faq") is None
+    assert policy.learning("acme", "proof") is None
+    everybody = read_policy(GOOD.replace('tenants = ["acme"]', ""), CATALOG)
+    assert everybody.learning("other", "faq") == Learning(quality_floor=Fraction(95, 100))
+    assert SHIPPED.learned == {}
+
+
 def test_the_models_of_a_policy_are_listed_once() -> None:
     """In the order of tiers, the baseline last."""
     assert read_policy(GOOD, CATALOG).models == (
@@ -117,6 +136,11 @@ def test_the_hash_goes_by_the_text() -> None:
 
 
 BROKEN = {
+    "odd learned task": ("[router.faq]", "[router.Faq]", "router", "Faq", "must be 1 to 63"),
+    "floor of nothing": ('"0.95"', '"0"', "router.faq", "quality_floor", "must be above 0"),
+    "floor above all": ('"0.95"', '"1.01"', "router.faq", "quality_floor", "at most 1"),
+    "learned tenant": ('["acme"]', '["ACME"]', "router.faq", "tenants", "'ACME' is no tenant"),
+    "unknown field of learning": ("quality_floor", "quality", "router.faq", "quality", "not a known field"),
     "not toml": ("version = 1", "version", "", "", "is not TOML"),
     "no version": ("version = 1", "", "", "version", "is missing"),
     "other version": ("version = 1", "version = 2", "", "version", "must be 1"),

@@ -1,0 +1,42 @@
+"""Puts the parts of the local score together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from costsvc.app.learner import Learner
+from costsvc.app.local_scores import LocalScores
+from costsvc.app.outcomes import Outcomes
+from costsvc.app.policies import PolicyInForce
+from costsvc.core.scoring import read_prior
+from costsvc.data import read_text
+from costsvc.metrics import Metrics
+from costsvc.ports import SystemClock
+from costsvc.store.fits import FitBook
+from costsvc.store.outcomes import OutcomeBook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterParts:
+    """What scores, what keeps answered prompts, and what takes outcomes."""
+
+    scores: LocalScores
+    learner: Learner
+    outcomes: Outcomes
+
+
+def wire_router(client: Redis, policy_in_force: PolicyInForce, metrics: Metrics) -> RouterParts:
+    """Return the parts, on the store of the ledger."""
+    book, fits = OutcomeBook(client), FitBook(client)
+    learner = Learner(book, metrics)
+    scale, _ = read_prior(read_text("score_prior.json"))
+    outcomes = Outcomes(
+        book=book,
+        fits=fits,
+        learner=learner,
+        policy=lambda: policy_in_force.policy,
+        clock=SystemClock(),
+    )
+    return RouterParts(scores=LocalScores(fits, scale), learner=learner, outcomes=outcomes)
