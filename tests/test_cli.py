@@ -163,6 +163,17 @@ def test_a_base_install_says_what_is_missing() -> None:
     )
 
 
+def test_fitting_says_what_is_missing() -> None:
+    """Without the extra `router` it is one sentence; everything else works without."""
+    code = "import sys; sys.modules['numpy'] = None; sys.argv[1:] = ['router', 'fit']; "
+    code += "from costsvc.cli import main; main()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        2,
+        "costsvc: numpy is not installed: install costsvc[router]\n",
+    )
+
+
 def test_check_config_prints_what_is_in_force() -> None:
     """Models with prices, tiers, tasks and both hashes."""
     result = program("check-config")

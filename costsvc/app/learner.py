@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import structlog
+
 from costsvc.app.attempt import Completed
 from costsvc.app.local_scores import is_learned
 from costsvc.core.errors import StoreUnavailable
@@ -17,6 +19,8 @@ from costsvc.core.rules import last_user_text
 from costsvc.metrics import Metrics
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.seen_codec import Seen
+
+log = structlog.get_logger()
 
 MOST_WAITING = 1_000
 _AT_ONCE = 100
@@ -71,4 +75,7 @@ class Learner:
                 try:
                     await self._book.keep(some)
                 except StoreUnavailable:
+                    self._metrics.prompts_not_kept(len(some))
+                except Exception:
+                    log.exception("prompts_not_kept")  # nothing to learn from is no reason to stop
                     self._metrics.prompts_not_kept(len(some))

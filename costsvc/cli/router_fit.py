@@ -14,8 +14,11 @@ import click
 from costsvc.cli.refusal import Refusal
 from costsvc.cli.text import table
 from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.catalog import Catalog
 from costsvc.core.errors import StoreUnavailable
+from costsvc.core.learning import Learning
 from costsvc.core.local_score import Fit
+from costsvc.core.request import Tier
 from costsvc.core.scoring import read_prior
 from costsvc.core.toml_rows import CatalogError
 from costsvc.core.usage import Usage
@@ -24,7 +27,7 @@ from costsvc.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from costsvc.fitting.ridge import Example
-    from costsvc.store.outcomes import Outcome, OutcomeBook
+    from costsvc.store.outcomes import Outcome
 
 _HEADERS = ("tenant", "task", "state", "outcomes", "why not")
 
@@ -95,18 +98,22 @@ async def _fit_all(settings: Settings, tenant: str, task: str) -> list[_Fitted]:
     from costsvc.store.place import store_of  # noqa: PLC0415
 
     fitted: list[_Fitted] = []
-    policy = load_policy_file(settings.policy, load_catalog_files(settings.catalog))
+    catalog = load_catalog_files(settings.catalog)
+    policy = load_policy_file(settings.policy, catalog)
     try:
         async with store_of(settings.data_dir, settings.redis_url) as url:
             client = open_store(url)
             try:
                 book, fits = OutcomeBook(client), FitBook(client)
                 for owner, name in await book.tasks(tenant=tenant, task=task):
-                    if policy.learning(owner, name) is None:
+                    learning = policy.learning(owner, name)
+                    if learning is None:
                         continue
-                    fitted.append(await _fit_one(book, settings, owner, name))
-                    if (made := fitted[-1].fit) is not None:
+                    outcomes = [outcome async for outcome in book.outcomes(owner, name)]
+                    made = _fit_one(outcomes, catalog, policy.first_models, learning)
+                    if made is not None:
                         await fits.put(owner, name, made)
+                    fitted.append(_Fitted(tenant=owner, task=name, outcome_count=len(outcomes), fit=made))
             finally:
                 await client.aclose()
     except StoreRefused as error:
@@ -114,36 +121,33 @@ async def _fit_all(settings: Settings, tenant: str, task: str) -> list[_Fitted]:
     return fitted
 
 
-async def _fit_one(book: OutcomeBook, settings: Settings, tenant: str, task: str) -> _Fitted:
-    from costsvc.fitting.task import fit_task, mean_usage  # noqa: PLC0415
+def _fit_one(
+    outcomes: list[Outcome], catalog: Catalog, models: tuple[str, ...], learning: Learning
+) -> Fit | None:
+    """Return what fits a task's outcomes, None where they say nothing of the models of now."""
+    from costsvc.fitting.task import fit_task, mean_usage  # noqa: PLC0415 - only here is numpy needed
 
-    catalog = load_catalog_files(settings.catalog)
-    policy = load_policy_file(settings.policy, catalog)
-    learning, models = policy.learning(tenant, task), policy.first_models
-    outcomes = [outcome async for outcome in book.outcomes(tenant, task)]
     examples = [example for outcome in outcomes if (example := _example(outcome, models)) is not None]
-    if learning is None or not examples:
-        return _Fitted(tenant=tenant, task=task, outcome_count=len(outcomes), fit=None)
+    if not examples:
+        return None
     scale, prior = read_prior(read_text("score_prior.json"))
-    usages = [
-        Usage(input_tokens=each.seen.input_tokens, output_tokens=each.seen.output_tokens) for each in outcomes
-    ]
-    made = fit_task(
+    seen = [outcome.seen for outcome in outcomes]
+    return fit_task(
         scale,
         prior,
         examples,
         catalog,
         models=models,
-        mean_usage=mean_usage(usages),
+        mean_usage=mean_usage(
+            [Usage(input_tokens=each.input_tokens, output_tokens=each.output_tokens) for each in seen]
+        ),
         quality_floor=float(learning.quality_floor),
         at=datetime.now(UTC),
     )
-    return _Fitted(tenant=tenant, task=task, outcome_count=len(outcomes), fit=made)
 
 
 def _example(outcome: Outcome, models: tuple[str, ...]) -> Example | None:
     """Return what an outcome says of the models that answer for the tiers now, None where that is nothing."""
-    from costsvc.core.request import Tier  # noqa: PLC0415
     from costsvc.fitting.ridge import Example  # noqa: PLC0415
 
     ratings = (outcome.ratings.get(tier) for tier in Tier)

@@ -49,9 +49,11 @@ from costsvc.store.budgets import BudgetBook
 from costsvc.store.claims import Claims
 from costsvc.store.conversations import ConversationBook
 from costsvc.store.erasure import Erasure
+from costsvc.store.fits import FitBook
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
+from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
@@ -94,7 +96,7 @@ def wire(
 ) -> Parts:
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
-    router = wire_router(client, policy_in_force, metrics)
+    router = wire_router(OutcomeBook(client), FitBook(client), policy_in_force, metrics)
     planner = Planner(catalog, policy_in_force, Observations(), router.scores)
     in_force, holds = InForce(BudgetBook(client)), Holds(client, owner=new_id())
     booking = Booking(ledger, in_force, policy_in_force)
@@ -122,16 +124,8 @@ def wire(
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
     return Parts(
         calls=calls,
-        servicer=CostServicer(
-            calls=calls,
-            planner=planner,
-            conversations=conversations,
-            completions=completions,
-            estimator=Estimator(planner),
-            reserving=reserving,
-            recorder=Recorder(planner, conversations, booking, reserving, metrics=metrics, clock=clock),
-            reporter=Reporter(ledger.rollups, holds, policy_in_force),
-            clock=clock,
+        servicer=_servicer(
+            calls, planner, policy_in_force, conversations, completions, booking, reserving, ledger, holds
         ),
         admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client),
         cache=answers,
@@ -145,6 +139,32 @@ def wire(
         retention=_retention(settings, client),
         router=router,
         health=Health(presence, journal),
+    )
+
+
+def _servicer(  # noqa: PLR0917 - parts of one process
+    calls: Calls,
+    planner: Planner,
+    policy_in_force: PolicyInForce,
+    conversations: Conversations,
+    completions: Completions,
+    booking: Booking,
+    reserving: Reserving,
+    ledger: Ledger,
+    holds: Holds,
+) -> CostServicer:
+    return CostServicer(
+        calls=calls,
+        planner=planner,
+        conversations=conversations,
+        completions=completions,
+        estimator=Estimator(planner),
+        reserving=reserving,
+        recorder=Recorder(
+            planner, conversations, booking, reserving, metrics=calls.metrics, clock=calls.clock
+        ),
+        reporter=Reporter(ledger.rollups, holds, policy_in_force),
+        clock=calls.clock,
     )
 
 

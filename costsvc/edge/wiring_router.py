@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
 from costsvc.app.learner import Learner
 from costsvc.app.local_scores import LocalScores
 from costsvc.app.outcomes import Outcomes
@@ -27,9 +25,10 @@ class RouterParts:
     outcomes: Outcomes
 
 
-def wire_router(client: Redis, policy_in_force: PolicyInForce, metrics: Metrics) -> RouterParts:
-    """Return the parts, on the store of the ledger."""
-    book, fits = OutcomeBook(client), FitBook(client)
+def wire_router(
+    book: OutcomeBook, fits: FitBook, policy_in_force: PolicyInForce, metrics: Metrics
+) -> RouterParts:
+    """Return the parts."""
     learner = Learner(book, metrics)
     scale, _ = read_prior(read_text("score_prior.json"))
     outcomes = Outcomes(

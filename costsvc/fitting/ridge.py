@@ -36,7 +36,8 @@ def fit(scale: Scale, prior: Weights, examples: Sequence[Example]) -> Weights:
     """Return weights for prompts like these; a boundary that no example crosses keeps the prior."""
     counts = np.array([scale.standard(each.features.counts) for each in examples])
     grams = _grams(examples)
-    kernel = COUNT_VARIANCE * counts @ counts.T / max(counts.shape[1], 1) + GRAM_VARIANCE * grams @ grams.T
+    kernel = COUNT_VARIANCE * (counts @ counts.T) / max(counts.shape[1], 1)
+    kernel += GRAM_VARIANCE * (grams @ grams.T)
     return Weights(
         gains=tuple(
             _fit_boundary(before, counts, grams, kernel, _observed_gains(examples, boundary))
@@ -67,9 +68,10 @@ def _fit_boundary(
     rest = gain[known] - counts[known] @ slopes
     intercept = float(rest.mean())
     inner = kernel[np.ix_(known, known)] + np.eye(int(known.sum()))
-    pull = np.linalg.solve(inner, rest - intercept)
-    moved = COUNT_VARIANCE * counts[known].T @ pull / counts.shape[1]
-    whole, unit = quantized((GRAM_VARIANCE * grams[known].T @ pull).tolist())
+    pull = np.zeros(len(known))
+    pull[known] = np.linalg.solve(inner, rest - intercept)
+    moved = COUNT_VARIANCE * (counts.T @ pull) / counts.shape[1]
+    whole, unit = quantized((GRAM_VARIANCE * (grams.T @ pull)).tolist())
     return GainWeights(
         intercept=intercept, counts=tuple((slopes + moved).tolist()), grams=whole, gram_unit=unit
     )

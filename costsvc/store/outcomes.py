@@ -26,7 +26,7 @@ OUTCOMES_TTL = timedelta(days=90)
 """How long a task's outcomes are kept after the newest."""
 
 MOST_OUTCOMES = 3_000
-"""Of a tenant's task: twice what published routers were fitted to; fitting to them takes 400 MB."""
+"""Of a tenant's task: twice what published routers were fitted to; fitting to them takes 500 MB."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)

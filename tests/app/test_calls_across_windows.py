@@ -23,6 +23,7 @@ from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
+from costsvc.app.learner import Learner
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.plan import Planner
@@ -46,6 +47,7 @@ from costsvc.store.erasure import Erasure
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
+from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
@@ -172,6 +174,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             once=once,
             conversations=Conversations(ConversationBook(store), planner),
             cached=cache(store, planner, in_flight, metrics, clock),
+            learner=Learner(OutcomeBook(store), metrics),
             holding=Holding(
                 book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared
             ),

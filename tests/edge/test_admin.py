@@ -323,6 +323,8 @@ async def test_only_callers_on_the_same_machine_administer(serve, refused):
                 "DeleteTenantData": v1.DeleteTenantDataRequest(),
                 "InvalidateCache": v1.InvalidateCacheRequest(),
                 "ReportCacheMistake": v1.ReportCacheMistakeRequest(),
+                "RecordOutcome": v1.RecordOutcomeRequest(),
+                "GetRouterStatus": v1.GetRouterStatusRequest(),
             }
             assert calls.keys() == {method.name for method in _methods()}
             for name, request in calls.items():

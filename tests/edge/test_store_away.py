@@ -28,6 +28,8 @@ from costsvc.store import keys
 from costsvc.store.budgets import BudgetBook
 from costsvc.store.connection import StoreRefused, open_store
 from costsvc.store.embedded import EmbeddedValkey
+from costsvc.store.fits import FitBook
+from tests.core.test_routing_by_score import FIT
 
 SERVICE = "costsvc.v1.CostService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -150,6 +152,31 @@ async def counted(service, why: str) -> float:
         lines = (await reply.text()).splitlines()
     name = f'costsvc_unheld_attempts_total{{why="{why}"}} '
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+async def test_a_score_serves_on_and_outcomes_fail_as_retryable(serve, own, tmp_path, refused):
+    """Learned calls are answered by the score in memory, as soon as others; what is lost is counted."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(resources.files("costsvc.data").joinpath("policy.toml").read_text() + "[router.faq]\n")
+    async with open_store(own.url) as client:
+        await FitBook(client).put("default", "faq", FIT)
+    async with serve(redis_url=own.url, policy=policy) as service:
+        first = await service.complete(task="faq")
+        await service.running.parts.router.scores.refresh()
+        async with frozen(own):
+            began = time.monotonic()
+            answer = await service.complete(task="faq")
+            assert time.monotonic() - began < 0.35
+            assert answer.decision.reasons[0].code == "local_score"
+            request = v1.RecordOutcomeRequest(response_id=first.response_id, score_permille=900)
+            found = await refused(service.admin.RecordOutcome(request))
+            assert (found.code.name, found.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+            metrics = service.running.parts.calls.metrics.text().decode()
+            assert "costsvc_prompts_not_kept_total 1.0" in metrics
+        await service.line("store_back")
+        assert (await service.admin.RecordOutcome(request)).outcome_count == 1
+        lost = v1.RecordOutcomeRequest(response_id=answer.response_id, score_permille=900)
+        assert (await refused(service.admin.RecordOutcome(lost))).reason == "UNKNOWN_RESPONSE"
 
 
 async def test_readiness_follows_the_store_and_liveness_does_not(serve, own):
