@@ -67,7 +67,8 @@ def _entry(line: str) -> Entry:
     values = json.loads(line)
     for name in ("started_at", "settled_at"):
         values[name] = datetime.fromisoformat(values[name])
-    values["usage"], values["savings"] = Usage(**values["usage"]), Savings(**values["savings"])
+    values["usage"], values["avoided"] = Usage(**values["usage"]), Usage(**values.get("avoided", {}))
+    values["savings"] = Savings(**values["savings"])
     values["charges"] = tuple(values["charges"])
     return Entry(**{name: value for name, value in values.items() if name in Entry.__dataclass_fields__})
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costsvc.core.request import ModelRequest, Tier, read_messages_json, simple_members
+from costsvc.core.request import CacheMode, ModelRequest, Tier, read_messages_json, simple_members
 from costsvc.core.same_request import fingerprint
 from tests.core.test_message_stream import texts
 
@@ -41,7 +41,7 @@ def test_typed_fields_and_a_body_say_the_same():
     [
         {"request_id": "another"},
         {"labels": {"team": "a"}},
-        {"bypass_cache": True},
+        {"cache_mode": CacheMode.BYPASS},
         {"caller_markers_only": True},
     ],
 )
