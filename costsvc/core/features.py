@@ -58,10 +58,7 @@ class Features:
 
 def features(text: str) -> Features:
     """Return the features of a text, of any length and script."""
-    if len(text) > HEAD_CHARS + TAIL_CHARS:
-        seen = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}".lower().encode(errors="replace")
-    else:
-        seen = text.lower().encode(errors="replace")
+    seen = _seen(text)
     tokens = _TOKEN.findall(seen)
     cues = [0] * len(_WORDS)
     grams: set[int] = set()
@@ -108,3 +105,10 @@ def features(text: str) -> Features:
         *map(log1p, cues),
     )
     return Features(counts, frozenset(grams))
+
+
+def _seen(text: str) -> bytes:
+    """Return what is read of a text: all, or beginning and end."""
+    if len(text) > HEAD_CHARS + TAIL_CHARS:
+        text = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+    return text.lower().encode(errors="replace")

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
@@ -15,33 +14,17 @@ from costsvc.app import local_scores
 from costsvc.app.local_scores import LocalScores, is_learned
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.learning import Learning
-from costsvc.core.local_score import Fit, Proof, Routed
 from costsvc.core.request import ModelRequest, simple_members
 from costsvc.core.scoring import read_prior
 from costsvc.data import read_text
 from costsvc.store.connection import open_store
 from costsvc.store.fits import FitBook
+from tests.core.fits import proved
 
 SCALE, PRIOR = read_prior(read_text("score_prior.json"))
 SHIPPED = load_policy_file(None, load_catalog_files())
 POLICY = replace(SHIPPED, learned={"faq": Learning()})
-FIT = Fit(
-    weights=PRIOR,
-    proof=Proof(
-        example_count=400,
-        quality_floor=0.97,
-        best_quality=0.9,
-        routed=Routed(quality=0.88, cost_share=0.3, mix_cost_share=0.5),
-        advantage_lower=0.1,
-        price=0.25,
-    ),
-    models=POLICY.first_models,
-    cost_shares=(0.025, 0.5, 1.0),
-    mean_input_tokens=100,
-    mean_output_tokens=50,
-    outcome_count=400,
-    fitted_at=datetime(2026, 11, 1, tzinfo=UTC),
-)
+FIT = proved(PRIOR, POLICY.first_models)
 
 
 def request(task: str = "faq", **said: object) -> ModelRequest:

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from costsvc.core.conversation import Pin
-from costsvc.core.local_score import Fit, Proof, Routed, Score, score_of
+from costsvc.core.local_score import Score, score_of
 from costsvc.core.policy import Policy, read_policy
 from costsvc.core.request import ModelRequest, Tier
 from costsvc.core.routing import Decision, decide
 from costsvc.core.scoring import read_prior
 from costsvc.data import read_text
+from tests.core.fits import proved
 from tests.core.test_routing import CATALOG, FORCED, NOW, POLICY, SOURCE, ask, asked
 
 SCALE, PRIOR = read_prior(read_text("score_prior.json"))
-FIT = Fit(
-    weights=PRIOR,
-    proof=Proof(
-        example_count=400,
-        quality_floor=0.97,
-        best_quality=0.9,
-        routed=Routed(quality=0.88, cost_share=0.3, mix_cost_share=0.5),
-        advantage_lower=0.1,
-        price=0.25,
-    ),
-    models=POLICY.first_models,
-    cost_shares=(0.025, 0.5, 1.0),
-    mean_input_tokens=100,
-    mean_output_tokens=50,
-    outcome_count=400,
-    fitted_at=datetime(2026, 11, 1, tzinfo=UTC),
-)
+FIT = proved(PRIOR, POLICY.first_models)
 HARD, EASY = (0.5, 0.4), (0.0, 0.0)
 SERVING = score_of("Why?", FIT, SCALE, models=POLICY.first_models)
 SHADOW = replace(SERVING, shadow="too few")
