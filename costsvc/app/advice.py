@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.core.batchable import is_batchable
 from costsvc.core.candidates import Candidate
 

@@ -16,7 +16,7 @@ from costsvc.app.in_flight import InFlight
 from costsvc.app.leading import End, Ended, Leading
 from costsvc.app.near import NearIdentical
 from costsvc.app.once import Run
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.core.cacheable import CacheOutcome, why_not_kept
 from costsvc.core.entry import Entry
 from costsvc.core.errors import CacheMiss, DeadlineTooShort, StoreUnavailable

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from costsvc.app.attempt import Attempt
 from costsvc.app.holding import Holding
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.reserved import Reserved
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from costsvc.app.attempt import Attempt, Completed
 from costsvc.app.audience import Audience
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.core.accept import Verdict, verify
 from costsvc.core.entry import Entry
 from costsvc.core.errors import CostsvcError

@@ -25,7 +25,7 @@ from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.learner import Learner
 from costsvc.app.once import Once, Run
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.reading import Reading
 from costsvc.app.relay import Relay
 from costsvc.app.reserved import Reserved

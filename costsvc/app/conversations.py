@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.core.conversation import Pin, after_turn
 from costsvc.core.entry import Entry
 from costsvc.core.errors import StoreUnavailable

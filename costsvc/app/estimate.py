@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.core.candidates import tier_of
 from costsvc.core.catalog import Model
 from costsvc.core.prospect import Range, cost_range

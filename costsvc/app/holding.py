@@ -17,7 +17,7 @@ import structlog
 from costsvc.app.attempt import Attempt
 from costsvc.app.definitions import InForce
 from costsvc.app.flights import LATEST, Flight, Flights
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.reserved import Reserved, opening_of, reserved_by
 from costsvc.app.seeding import Seeding
 from costsvc.app.settle import Settlement

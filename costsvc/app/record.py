@@ -14,7 +14,7 @@ from typing import Any
 
 from costsvc.app.booking import Booking
 from costsvc.app.conversations import Conversations
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.reserve import Reserving
 from costsvc.core.candidates import tier_of
 from costsvc.core.catalog import Catalog, Model

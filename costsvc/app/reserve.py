@@ -10,7 +10,8 @@ from costsvc.app.attempt import Attempt
 from costsvc.app.capping import hold_capped
 from costsvc.app.holding import Holding
 from costsvc.app.ids import made_at
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.core.errors import AlreadyRecorded, UnknownHold
 from costsvc.ports import Clock
 from costsvc.store.holds import Holds

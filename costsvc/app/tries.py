@@ -7,7 +7,8 @@ import random
 from dataclasses import replace
 
 from costsvc.app.attempt import Attempt
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.core.errors import ProviderError
 from costsvc.core.retry import may_fall_back, wait_before_retry
 from costsvc.ports import Clock

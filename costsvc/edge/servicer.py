@@ -17,7 +17,8 @@ from costsvc.app.attempt import Completed, Started
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.estimate import Estimator
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.reserve import Held, Reserving

@@ -21,7 +21,7 @@ from costsvc.app.ids import new_id
 from costsvc.app.in_flight import InFlight
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce, PolicyWatch
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter

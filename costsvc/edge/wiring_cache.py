@@ -12,7 +12,7 @@ from costsvc.app.cached import Cached
 from costsvc.app.hits import Hits
 from costsvc.app.in_flight import InFlight
 from costsvc.app.near import NearIdentical
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock

@@ -26,7 +26,7 @@ from costsvc.app.in_flight import InFlight
 from costsvc.app.learner import Learner
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller

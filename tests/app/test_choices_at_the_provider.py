@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from costsvc.app.observations import Observations
-from costsvc.app.plan import Plan, Planner
+from costsvc.app.plan import Plan
+from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.conversation import Pin

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costsvc.app.observations import Observations
-from costsvc.app.plan import Planner
+from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.accept import Failed, Verdict

@@ -1,0 +1,235 @@
+"""Deciding what will be sent for a request.
+
+Route, Estimate and Complete share this step, so that what is announced is what is done.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from costsvc.app.local_scores import LocalScores, is_learned
+from costsvc.app.observations import Observations
+from costsvc.app.plan import OLD_VERSION, Plan
+from costsvc.app.policies import PolicyInForce
+from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
+from costsvc.core.cascade import Chance, Step, best_start
+from costsvc.core.catalog import Catalog, Model
+from costsvc.core.constraints import Needs, needs_of
+from costsvc.core.conversation import Pin
+from costsvc.core.errors import InvalidRequest, Violation
+from costsvc.core.ladder import above, find_ladder
+from costsvc.core.local_score import Score
+from costsvc.core.policy import Policy, Sampling
+from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
+from costsvc.core.prospect import Prospect, foresee, hold_for
+from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
+from costsvc.core.routing import Decision, decide, fall_back
+from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
+from costsvc.core.usage import Usage
+
+
+class Planner:
+    """Plans requests by the policy in force and one catalogue; without `scores` nothing is scored."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        policy_in_force: PolicyInForce,
+        observations: Observations,
+        scores: LocalScores | None = None,
+        chance: Chance = random.random,
+    ) -> None:
+        self.catalog = catalog
+        self._policy_in_force = policy_in_force
+        self._observations = observations
+        self._chance = chance
+        self._scores = scores
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force; one decision takes no time in which it could change."""
+        return self._policy_in_force.policy
+
+    def plan(self, request: ModelRequest, tenant: str, at: datetime, pin: Pin | None = None) -> Plan:
+        """Decide how a request is answered; `pin` is where its conversation is.
+
+        Raises:
+            InvalidRequest: sampling parameters that the policy rejects, or bounds that exclude each other.
+            UnknownModel: the pinned model is not in the catalogue.
+            NoModelFits: no model can answer.
+        """
+        self._check_sampling(request)
+        max_tokens = request.get("max_tokens")
+        if max_tokens is None:
+            max_tokens = self.policy.max_tokens(request.task)
+        content = measure(request.body)
+        needs = needs_of(request, max_tokens, len(content.image_sizes))
+        score = self._score(request, tenant)
+        question = replace(self._question(request, needs, content, tenant, at), score=score)
+        decision = decide(question, pin)
+        ladder = find_ladder(question, decision) if request.checks else ()
+        if ladder and not request.conversation_id:  # its turns stay together while they pass
+            decision = self._begin(decision, ladder, tenant, request.task)
+        breakpoint_ = place_breakpoint(request, self.policy, decision.model)
+        return Plan(
+            request=request,
+            decision=decision.with_reasons(self._adjustments(request, max_tokens, needs, breakpoint_)),
+            needs=needs,
+            content=content,
+            breakpoint=breakpoint_,
+            drops_sampling=self.policy.sampling is Sampling.DROP,
+            pin=pin,
+            ladder=ladder,
+            score=score,
+        )
+
+    def _begin(self, decision: Decision, ladder: tuple[Candidate, ...], tenant: str, task: str) -> Decision:
+        """Return the decision on the rung from which an answer that passes is cheapest in the end."""
+        steps = [self._step(rung, tenant, task) for rung in ladder]
+        at = best_start(steps, chance=self._chance())
+        if ladder[at].model is decision.model:
+            return decision
+        rate = steps[at].failure_rate
+        detail = f"checked answers begin on {ladder[at].model.id}, of which {rate:.0%} failed lately"
+        return decision.moved(ladder[at], Reason("cascade", detail))
+
+    def escalate(
+        self, plan: Plan, tenant: str, at: datetime, *, failed: Sequence[str], spent_nano_usd: int
+    ) -> Plan | None:
+        """Return the plan on a higher tier after an answer has failed checks, None where there is none.
+
+        What the call has spent so far counts against what the caller lets it cost.
+        """
+        request = plan.request
+        question = self._question(request, plan.needs, plan.content, tenant, at)
+        most = request.max_cost_nano_usd
+        rungs = [
+            rung
+            for rung in above(plan.ladder, plan.decision.tier)
+            if not most or spent_nano_usd + question.upper_nano_usd(rung.model) <= most
+        ]
+        if not rungs:
+            return None
+        rung = rungs[best_start([self._step(each, tenant, request.task) for each in rungs])]
+        detail = f"{plan.decision.model.id} failed {', '.join(failed)}: {rung.model.id}"
+        decision = plan.decision.moved(rung, Reason("escalated", detail))
+        return replace(plan, decision=decision, breakpoint=place_breakpoint(request, self.policy, rung.model))
+
+    def learn_checks(self, plan: Plan, tenant: str, *, failed: bool) -> None:
+        """Take into account for the next calls whether an answer passed its checks."""
+        self._observations.failure_rates.learn((tenant, plan.request.task, plan.decision.tier), failed=failed)
+
+    def _step(self, rung: Candidate, tenant: str, task: str) -> Step:
+        rate = self._observations.failure_rates.rate((tenant, task, rung.tier))
+        return Step(rung.expected_cost_nano_usd, rate)
+
+    def fall_back(self, plan: Plan, name: str, tenant: str, at: datetime, why: str) -> Plan | None:
+        """Return the plan on another model after the chosen one has failed, None where that cannot answer."""
+        candidate = self.consider(plan, name, tenant, at)
+        if candidate.ruled_out:
+            return None
+        decision = fall_back(plan.decision, candidate, why)
+        placed = place_breakpoint(plan.request, self.policy, candidate.model)
+        return replace(plan, decision=decision, breakpoint=placed, is_fallback=True)
+
+    def consider(self, plan: Plan, name: str, tenant: str, at: datetime) -> Candidate:
+        """Return what another model would be expected to cost, or why it cannot answer."""
+        question = self._question(plan.request, plan.needs, plan.content, tenant, at)
+        return consider(question, self.catalog.models[name], tier_of(name, self.policy))
+
+    def batch_cost_nano_usd(self, plan: Plan, tenant: str, at: datetime) -> int:
+        """Return what the chosen model is expected to cost as part of a message batch."""
+        question, model = (
+            self._question(plan.request, plan.needs, plan.content, tenant, at),
+            plan.decision.model,
+        )
+        return question.cost_nano_usd(model, question.expected(model), batch=True)
+
+    def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
+        """Return what lies ahead of a plan: on the model that it decides for, or on another."""
+        model = model or plan.decision.model
+        return self._foresee(plan.request, plan.needs, plan.content, tenant, model, plan.breakpoint)
+
+    def _foresee(  # noqa: PLR0917 - the circumstances of one prospect
+        self,
+        request: ModelRequest,
+        needs: Needs,
+        content: Content,
+        tenant: str,
+        model: Model,
+        placed: Breakpoint | None,
+    ) -> Prospect:
+        return foresee(
+            request,
+            model,
+            content=content,
+            reads=self.expect_input(tenant, model, content),
+            writes=self.expect_output(tenant, model, request.task, needs.max_tokens),
+            needs=needs,
+            placed=placed,
+        )
+
+    def _question(
+        self, request: ModelRequest, needs: Needs, content: Content, tenant: str, at: datetime
+    ) -> Question:
+        def expected(model: Model) -> Usage:
+            return self._observations.expected_tokens(tenant, model, request.task, content, needs.max_tokens)
+
+        def upper_nano_usd(model: Model) -> int:
+            placed = place_breakpoint(request, self.policy, model)
+            prospect = self._foresee(request, needs, content, tenant, model, placed)
+            return hold_for(self.catalog, prospect, at=at).q_nano_usd
+
+        return Question(
+            request=request,
+            tenant=tenant,
+            needs=needs,
+            content=content,
+            policy=self.policy,
+            catalog=self.catalog,
+            expected=expected,
+            upper_nano_usd=upper_nano_usd,
+            at=at,
+        )
+
+    def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:
+        """Return the prompt tokens to expect on a model, as corrected by the tenant's own calls."""
+        return self._observations.expect_input(tenant, model.id, estimate_input(content, model))
+
+    def expect_output(self, tenant: str, model: Model, task: str, max_tokens: int) -> Expectation:
+        """Return the answer's tokens to expect on a model, at most `max_tokens`."""
+        return self._observations.expect_output(tenant, model.id, task, max_tokens)
+
+    def learn(self, plan: Plan, tenant: str, usage: Usage) -> None:
+        """Take a call's real usage into account for the next estimates."""
+        estimate: TokenEstimate = estimate_input(plan.content, plan.decision.model)
+        self._observations.learn(tenant, plan.decision.model.id, plan.request.task, estimate, usage)
+
+    def _score(self, request: ModelRequest, tenant: str) -> Score | None:
+        """Return what the local score says, None where the task is not learned, or nothing is fitted."""
+        if self._scores is None or not is_learned(request, tenant, self.policy):
+            return None
+        return self._scores.score(request, tenant, self.policy)
+
+    def _check_sampling(self, request: ModelRequest) -> None:
+        given = [name for name in SAMPLING_PARAMETERS if name in request.members]
+        if given and self.policy.sampling is Sampling.REJECT:
+            problem = "current models do not take it; leave it out, or let the policy's `sampling` drop it"
+            raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
+
+    def _adjustments(
+        self, request: ModelRequest, max_tokens: int, needs: Needs, breakpoint_: Breakpoint | None
+    ) -> Iterator[Reason]:
+        """Yield what is changed in the body besides the model, as reasons."""
+        if request.get("max_tokens") is None:
+            yield Reason("max_tokens_default", f"{max_tokens} by policy")
+        if needs.sampling and self.policy.sampling is Sampling.DROP:
+            yield Reason("sampling_dropped", ", ".join(needs.sampling))
+        elif needs.sampling:
+            yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")
+        if breakpoint_ is not None:
+            detail = f"after {breakpoint_.member}, about {breakpoint_.prefix_tokens} tokens, for 5 minutes"
+            yield Reason("marker_added", detail)
