@@ -116,7 +116,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             parts.cache.hits.keep_booking(),
             parts.cache.epochs.keep_asking(),
             parts.alerting.keep_delivering(),
-            parts.once.endings.keep_telling(),
+            parts.once.claiming.endings.keep_telling(),
             parts.retention.keep_sealing(),
             parts.router.learner.keep_writing(),
             parts.router.scores.keep_fresh(),
@@ -248,6 +248,6 @@ async def _told(parts: Parts) -> int:
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_S):
-            while parts.holding.untold_count or len(parts.once.endings):  # noqa: ASYNC110 - two tasks tell
+            while parts.holding.untold_count or len(parts.once.claiming.endings):  # noqa: ASYNC110 - two tasks tell
                 await asyncio.sleep(0.05)
-    return parts.holding.untold_count + len(parts.once.endings)
+    return parts.holding.untold_count + len(parts.once.claiming.endings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
 from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
+from costsvc.edge.wiring_complete import wire_completions, wire_once
 from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
@@ -102,23 +102,21 @@ def wire(
     booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
-    once = _once(settings, planner, policy_in_force, client, holds, settlement, in_flight, metrics)
+    claims = Claims(client, holds.lease)
+    once = wire_once(settings, planner, policy_in_force, claims, settlement, in_flight, metrics)
     conversations = Conversations(ConversationBook(client), planner)
     answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, metrics)
-    completions = Completions(
-        planner=planner,
-        conversations=conversations,
-        upstream=upstream,
-        settlement=settlement,
-        in_flight=in_flight,
-        once=once,
-        cached=answers.cached,
-        holding=holding,
-        learner=router.learner,
-        metrics=metrics,
-        clock=clock,
-        new_id=new_id,
-        max_call_s=settings.max_call_s,
+    completions = wire_completions(
+        settings,
+        planner,
+        upstream,
+        settlement,
+        once,
+        conversations,
+        answers.cached,
+        holding,
+        router.learner,
+        metrics,
     )
     reserving = _reserving(client, planner, holding, holds)
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
@@ -185,28 +183,6 @@ def _holding(  # noqa: PLR0917 - parts of one process
         presence=presence,
         settlement=settlement,
         planner=planner,
-        metrics=metrics,
-        clock=SystemClock(),
-    )
-
-
-def _once(  # noqa: PLR0917 - parts of one process
-    settings: Settings,
-    planner: Planner,
-    policy_in_force: PolicyInForce,
-    client: Redis,
-    holds: Holds,
-    settlement: Settlement,
-    in_flight: InFlight,
-    metrics: Metrics,
-) -> Once:
-    return Once(
-        claims=Claims(client, holds.lease),
-        settlement=settlement,
-        in_flight=in_flight,
-        catalog=planner.catalog,
-        policy_in_force=policy_in_force,
-        answer_ttl=timedelta(seconds=settings.answer_ttl_s),
         metrics=metrics,
         clock=SystemClock(),
     )

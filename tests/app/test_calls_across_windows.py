@@ -18,12 +18,14 @@ from redis.asyncio import Redis
 from costsvc.app.admin import Administration, Resolution
 from costsvc.app.attempt import Caller, Completed
 from costsvc.app.booking import Booking
+from costsvc.app.claiming import Claiming
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.learner import Learner
+from costsvc.app.making import Making
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
@@ -158,27 +160,27 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
         provider = anthropic_upstream(api_key="k", base_url=sim.url)
         upstream = SlowUpstream(provider, clock)
         shared = {"planner": planner, "settlement": settlement, "metrics": metrics, "clock": clock}
+        holding = Holding(
+            book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared
+        )
         once = Once(
-            claims=Claims(store, holds.lease),
+            claiming=Claiming(Claims(store, holds.lease), policy_in_force, clock),
             settlement=settlement,
             in_flight=in_flight,
             catalog=catalog,
             policy_in_force=policy_in_force,
             answer_ttl=HOUR,
             metrics=metrics,
-            clock=clock,
         )
+        shared |= {
+            "once": once,
+            "conversations": Conversations(ConversationBook(store), planner),
+            "new_id": lambda: f"id-{next(ids)}",
+        }
         completions = Completions(
-            upstream=upstream,
-            in_flight=in_flight,
-            once=once,
-            conversations=Conversations(ConversationBook(store), planner),
             cached=cache(store, planner, in_flight, metrics, clock),
             learner=Learner(OutcomeBook(store), metrics),
-            holding=Holding(
-                book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared
-            ),
-            new_id=lambda: f"id-{next(ids)}",
+            making=Making(upstream=upstream, holding=holding, **shared),
             max_call_s=10,
             **shared,
         )

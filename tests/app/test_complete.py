@@ -9,18 +9,21 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from costsvc.app.attempt import Caller, complete
 from costsvc.app.booking import Booking
+from costsvc.app.claiming import Claiming
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.learner import Learner
+from costsvc.app.making import Making
 from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
@@ -68,39 +71,32 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     in_force = InForce(book)
     booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
-    yield Completions(
-        planner=planner,
-        upstream=upstream,
-        settlement=settlement,
-        in_flight=in_flight,
-        conversations=Conversations(ConversationBook(store), planner),
-        once=Once(
-            claims=Claims(store, holds.lease),
+    shared: dict[str, Any] = {
+        "planner": planner,
+        "settlement": settlement,
+        "metrics": metrics,
+        "clock": clock,
+    }
+    holding = Holding(book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared)
+    shared |= {
+        "conversations": Conversations(ConversationBook(store), planner),
+        "once": Once(
+            claiming=Claiming(Claims(store, holds.lease), policy_in_force, clock),
             settlement=settlement,
             in_flight=in_flight,
             catalog=catalog,
             policy_in_force=policy_in_force,
             answer_ttl=timedelta(hours=1),
             metrics=metrics,
-            clock=clock,
         ),
+        "new_id": lambda: f"id-{next(ids)}",
+    }
+    yield Completions(
         cached=cache(store, planner, in_flight, metrics, clock),
-        holding=Holding(
-            book=book,
-            in_force=in_force,
-            holds=holds,
-            ledger=ledger,
-            presence=presence,
-            settlement=settlement,
-            planner=planner,
-            metrics=metrics,
-            clock=clock,
-        ),
+        making=Making(upstream=upstream, holding=holding, **shared),
         learner=Learner(OutcomeBook(store), metrics),
-        metrics=metrics,
-        clock=clock,
-        new_id=lambda: f"id-{next(ids)}",
         max_call_s=10,
+        **shared,
     )
     await upstream.close()
     await journal.close()

@@ -515,7 +515,7 @@ async def test_while_the_store_is_away_one_process_still_answers_once(serve, own
         finally:
             os.kill(own.pid, signal.SIGCONT)
         await paid_once(service)
-        endings = service.running.parts.once.endings
+        endings = service.running.parts.once.claiming.endings
         while endings._untold:  # noqa: ASYNC110 - told in the background
             await asyncio.sleep(0.01)
         assert (await refused(service.complete("Another?", **ONCE))).reason == "REQUEST_ID_REUSED"
