@@ -385,6 +385,13 @@ def test_route_prints_the_decision(target: tuple[str, str]) -> None:
     assert any(re.match(r"claude-haiku-5-5 +simple +\$", line) for line in lines)
 
 
+def test_a_call_may_have_a_highest_price(target: tuple[str, str]) -> None:
+    """Models that may cost more than --max-cost are ruled out; where all are, each says so."""
+    said = _sentence(program("route", "hello", "--max-cost", "0.000001", *target), 1)
+    assert "may cost" in said
+    assert program("route", "hello", "--max-cost", "1", *target).returncode == 0
+
+
 def test_estimate_prints_a_row_a_model(target: tuple[str, str]) -> None:
     """One row, or one for each model of the policy."""
     assert len(program("estimate", "hello", *target).stdout.splitlines()) == 2

@@ -1,4 +1,4 @@
-"""`costsvc estimate`: tokens and cost before anything is spent."""
+"""`costsvc estimate`: tokens and cost before anything is spent, of a request or of many calls of one size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 
 from costsvc.cli.remote import as_json_text, build_request, call, request_options, service_options
 from costsvc.cli.text import table, tier_name
+from costsvc.cli.workload import WorkloadCommand, calculate, described, take_workload, workload_options
+from costsvc.cli.workload import as_json as forecast_json
 from costsvc.client import Client
 from costsvc.core.money import format_usd
 from costsvc.v1 import EstimateRequest, EstimateResponse, ModelEstimate
@@ -15,12 +17,21 @@ from costsvc.v1 import EstimateRequest, EstimateResponse, ModelEstimate
 _HEADERS = ("model", "tier", "tokens in", "out", "expected", "upper", "worst", "cache warm", "batch")
 
 
-@click.command()
+@click.command(cls=WorkloadCommand)
 @request_options
 @click.option("--all", "all_candidates", is_flag=True, help="Estimate on every model of the policy.")
+@workload_options
 @service_options
 def estimate(*, all_candidates: bool, target: str, tenant: str, as_json: bool, **parts: Any) -> None:
-    """Say what an answer to TEXT would cost. Calls no provider and spends nothing."""
+    """Say what an answer to TEXT would cost, or with --calls, what many calls of one size would.
+
+    Calls no provider and spends nothing.
+    """
+    said = take_workload(parts)
+    if said is not None:
+        result = calculate(said, parts["model"])
+        click.echo(forecast_json(result) if as_json else described(result))
+        return
     request = EstimateRequest(request=build_request(**parts), all_candidates=all_candidates)
     response = call(target, tenant, lambda client: _estimate(client, request))
     if as_json:

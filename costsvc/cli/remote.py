@@ -15,6 +15,7 @@ from google.protobuf.message import Message as ProtoMessage
 from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure
 
 from costsvc.cli.refusal import CALL_FAILED, CANNOT_START, Refusal
+from costsvc.cli.spec import LIMIT
 from costsvc.client import Client, error_info, status_of
 from costsvc.v1 import Message, Request
 
@@ -56,6 +57,7 @@ def request_options(command: F) -> F:
         click.option(
             "--label", "labels", multiple=True, metavar="KEY=VALUE", help="For reports. Repeatable."
         ),
+        click.option("--max-cost", metavar="USD", type=LIMIT, help="The most that it may cost."),
         click.option("--max-tokens", type=click.IntRange(1, _MAX_INT32), help="The longest answer."),
         click.option("--model", default="", help="A model to pin, instead of the one that routing chooses."),
         click.option("--task", default="", help="What kind of work it is, such as faq."),
@@ -73,6 +75,7 @@ def build_request(
     task: str,
     model: str,
     max_tokens: int | None,
+    max_cost: int | None,
     labels: tuple[str, ...],
     messages_json: Path | None,
 ) -> Request:
@@ -88,6 +91,7 @@ def build_request(
             task=task,
             model=model,
             max_tokens=max_tokens,
+            max_cost_nano_usd=max_cost,
             labels=dict(_label(label) for label in labels),
         )
     except UnicodeEncodeError as error:
