@@ -72,4 +72,4 @@ lock:  ## resolve dependencies anew
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o benchmarks/router/requirements.lock benchmarks/router/requirements.in
 
 clean:  ## remove what was set up here
-	rm -rf .venv .venv-proto .venv-router
+	rm -rf .venv .venv-proto .venv-router .venv-litellm

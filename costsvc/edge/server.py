@@ -107,6 +107,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             metrics=metrics,
         )
         await answered(parts.watch.arrive())
+        await parts.cache.epochs.look()  # so that the first call finds what is stored
         await parts.health.begin()
         for work in (
             parts.watch.keep_watching(),

@@ -65,7 +65,7 @@ async def open_cache(
             secret = await answered(cache_secret(client))
     if settings.cache_redis_url is None:
         return CacheStore(client=client, presence=None, secret=secret)
-    own = Presence()
+    own = Presence(is_apart=True)
     separate = connection.open_store(settings.cache_redis_url, own)
     stack.push_async_callback(separate.aclose)
     return CacheStore(client=separate, presence=own, secret=secret)

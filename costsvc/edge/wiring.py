@@ -125,7 +125,7 @@ def wire(
         servicer=_servicer(
             calls, planner, policy_in_force, conversations, completions, booking, reserving, ledger, holds
         ),
-        admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client),
+        admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client, cache.client),
         cache=answers,
         policy_watch=_policy_watch(settings, catalog, policy_in_force, metrics),
         in_flight=in_flight,
@@ -205,13 +205,14 @@ def _admin(  # noqa: PLR0917 - parts of one process
     holds: Holds,
     booking: Booking,
     client: Redis,
+    answers_client: Redis,
 ) -> AdminServicer:
     administration = Administration(
         catalog=catalog,
         budgets=BudgetBook(client),
         holds=holds,
         risks=Risks(client),
-        erasure=Erasure(client),
+        erasure=Erasure(client, answers_client),
         booking=booking,
         policy_in_force=policy_in_force,
         metrics=calls.metrics,

@@ -61,6 +61,10 @@ class _Exchange:
 
     presence: Presence | None = None
 
+    def counts(self) -> bool:
+        """Tell whether a call that waited here may wait the less elsewhere."""
+        return self.presence is None or not self.presence.is_apart
+
 
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
 
@@ -168,7 +172,7 @@ async def translated(budget_s: float = STORE_BUDGET_S) -> AsyncIterator[None]:
     exchange = _Exchange()
     token = _exchange.set(exchange)
     try:
-        with trip(budget_s) as left_s:
+        with trip(budget_s, exchange.counts) as left_s:
             if left_s <= 0:
                 raise StoreUnavailable("this call has waited for the store long enough")
             limit = asyncio.timeout(left_s)

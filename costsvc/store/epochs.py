@@ -15,6 +15,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 
 from costsvc.core.errors import StoreUnavailable
@@ -33,6 +34,8 @@ MOST_SCOPES = 10_000
 _MILLISECOND = timedelta(milliseconds=1)
 _KEPT_MS = (LONGEST_TTL + timedelta(days=1)) // _MILLISECOND
 EVERYTHING = "*"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,7 @@ class Epochs:
         self._invalidate = Script.load("invalidate")
         self._numbers = Numbers(version=-1)
         self._fresh_until_s = 0.0
+        self._is_said_away = False
 
     async def numbers(self) -> Numbers:
         """Return numbers that are fresh.
@@ -124,17 +128,39 @@ class Epochs:
         await asyncio.sleep(FRESH_S)
         await self.ask()
 
-    async def keep_asking(self) -> None:
-        """Keep the numbers fresh, for as long as the process lives."""
-        while True:
+    async def look(self) -> None:
+        """Ask for the numbers if somebody can be asked."""
+        if self._presence is None:
             with suppress(StoreUnavailable):
-                await self._find()
+                await self.ask()
+        else:
+            await self._look_after(self._presence)
+
+    async def keep_asking(self) -> None:
+        """Keep the numbers fresh, for as long as the process lives; say once when their own server goes."""
+        while True:
+            await self.look()
             await asyncio.sleep(ASK_EVERY_S)
 
-    async def _find(self) -> None:
-        if self._presence is None:
-            await self.ask()
-            return
-        with self._presence.searching():
-            await self.ask()
-        self._presence.find()
+    async def _look_after(self, presence: Presence) -> None:
+        """Find a server that nobody else looks for, or take it for away."""
+        try:
+            with presence.searching():
+                await self.ask()
+        except StoreUnavailable as error:
+            if presence.is_away:
+                self._say_away(str(error))
+        except Exception as error:  # noqa: BLE001 - such as rights that it took from us: nothing here may end this task
+            problem = f"{type(error).__name__}: {error}"
+            presence.lose(problem)
+            self._say_away(problem)
+        else:
+            presence.find()
+            if self._is_said_away:
+                log.info("cache_back")
+            self._is_said_away = False
+
+    def _say_away(self, problem: str) -> None:
+        if not self._is_said_away:
+            log.warning("cache_away", problem=problem)
+        self._is_said_away = True

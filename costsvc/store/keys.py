@@ -194,17 +194,21 @@ def near_audit(prefix: str) -> str:
     return f"cache:{{{prefix}}}:audit"
 
 
-def contents(tenant: str) -> dict[str, str]:
-    """Return every kind of content that is kept for a tenant, with the pattern of its keys.
+def contents(tenant: str) -> dict[str, tuple[str, ...]]:
+    """Return every kind of content that is kept for a tenant, with the patterns of its keys.
 
     Whoever keeps a new kind adds it here, so that erasing a tenant's data finds it. A tenant's name has no
-    character that means something in a pattern.
+    character that means something in a pattern. The records of answered prompts are not here, because their
+    keys do not say whose they are: `seen` is found by what is in it.
     """
+    mine = f"{tenant}:"
     return {
-        "stored_answers": stored_answer(f"{tenant}:", "*"),
-        "near_answers": near_answer(f"{tenant}:", "*"),
-        "repeated_answers": kept_answer(tenant, "*"),
-        "router_records": f"router:{{{tenant}:*",
+        "stored_answers": (stored_answer(mine, "*"),),
+        "near_answers": (near_answer(mine, "*"),),
+        "cache_records": (blocked_pairs(tenant, "*", "*"), near_audit(f"{mine}*")),
+        "repeated_answers": (kept_answer(tenant, "*"),),
+        "conversations": (conversation(tenant, "*"),),
+        "router_records": (f"router:{{{mine}*",),
     }
 
 

@@ -2,13 +2,14 @@
 
 Whoever waits for the store in vain says so to its `Presence`. From then on nobody waits: every use of a
 client fails at once, until the one who looks after the store (`app/watch.py`) has found it again. A call that
-makes several trips to the store waits for all of them together no longer than for one.
+makes several trips to the store waits for all of them together no longer than for one. What it waits for a
+server that holds stored answers only does not count: money must not be refused because of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ SILENCE_S = 0.05
 class Presence:
     """The state of one store, shared by all that use its client; it begins as away, until it is found.
 
-    `store_id` is which store it is that answers, or that is being told what it may lack.
+    `store_id` is which store it is that answers, or that is being told what it may lack; `is_apart` says that
+    it holds no money.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_apart: bool = False) -> None:
+        self.is_apart = is_apart
         self.problem = "not asked yet"
         self.store_id = ""
         self._answered_s = 0.0
@@ -97,9 +100,9 @@ class _Purse:
         self.depth += 1
         return self.left_s - (now_s - self.since_s)
 
-    def leave(self) -> None:
+    def leave(self, *, counts: bool) -> None:
         self.depth -= 1
-        if self.depth == 0:
+        if self.depth == 0 and counts:
             self.left_s -= monotonic() - self.since_s
 
 
@@ -118,8 +121,11 @@ def one_call(budget_s: float = STORE_BUDGET_S) -> Iterator[None]:
 
 
 @contextmanager
-def trip(budget_s: float) -> Iterator[float]:
-    """Give how long a trip to the store may take: `budget_s`, or what its call has left."""
+def trip(budget_s: float, counts: Callable[[], bool] = lambda: True) -> Iterator[float]:
+    """Give how long a trip to the store may take: `budget_s`, or what its call has left.
+
+    `counts` tells at its end whether the call has less left by it.
+    """
     purse = _purse.get()
     if purse is None:
         yield budget_s
@@ -128,4 +134,4 @@ def trip(budget_s: float) -> Iterator[float]:
     try:
         yield min(budget_s, left_s)
     finally:
-        purse.leave()
+        purse.leave(counts=counts())

@@ -65,6 +65,17 @@ def decode(data: bytes) -> Seen:
         raise ValueError(f"not a record of a prompt: {error}") from error
 
 
+def owner(data: bytes) -> str:
+    """Return the tenant of a record.
+
+    Raises:
+        ValueError: not such a record, or one of other features.
+    """
+    if data[:2] != bytes((_CODEC, VERSION)):
+        raise ValueError(f"a record that begins with {data[:2]!r}")
+    return data[_HEAD.size :].split(b"\n", 1)[0].decode()
+
+
 def _gaps(buckets: frozenset[int]) -> bytes:
     packed, before = bytearray(), 0
     for bucket in sorted(buckets):

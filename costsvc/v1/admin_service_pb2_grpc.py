@@ -149,11 +149,11 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenantData(self, request, context):
-        """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
-        Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
-        days. Money stays: entries with the
-        labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
-        after this is not erased: repeat it when they have ended. Repeating it is safe.
+        """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
+        score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+        conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
+        a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
+        ended. Repeating it is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

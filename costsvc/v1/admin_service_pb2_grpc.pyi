@@ -59,11 +59,11 @@ class AdminServiceStub:
     the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
-    """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
-    Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
-    days. Money stays: entries with the
-    labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
-    after this is not erased: repeat it when they have ended. Repeating it is safe.
+    """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
+    score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+    conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
+    a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
+    ended. Repeating it is safe.
     """
     InvalidateCache: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.InvalidateCacheRequest, _admin_service_pb2.InvalidateCacheResponse]
     """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
@@ -112,11 +112,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
-    """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
-    Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
-    days. Money stays: entries with the
-    labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
-    after this is not erased: repeat it when they have ended. Repeating it is safe.
+    """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
+    score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+    conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
+    a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
+    ended. Repeating it is safe.
     """
     InvalidateCache: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.InvalidateCacheRequest, _admin_service_pb2.InvalidateCacheResponse]  # type: ignore[assignment]
     """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
@@ -204,11 +204,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DeleteTenantDataRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
-        """Erases the contents that are kept for a tenant: answers, and what the local score learned from their quality.
-        Prompts are never kept; what they look like in numbers, for outcomes that are told later, goes by itself within 7
-        days. Money stays: entries with the
-        labels, tasks and conversation ids that callers gave them, sums, budgets, archives. What calls that still run store
-        after this is not erased: repeat it when they have ended. Repeating it is safe.
+        """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
+        score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+        conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
+        a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
+        ended. Repeating it is safe.
         """
 
     @_abc_1.abstractmethod

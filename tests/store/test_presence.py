@@ -143,3 +143,16 @@ async def test_a_store_that_may_not_be_written_is_away(client, presence):
             await ask(client, "SET", "k", "v")
     assert presence.is_away
     assert "ReadOnly" in presence.problem
+
+
+async def test_waiting_for_stored_answers_takes_no_time_from_money(server, client):
+    """A call that waited in vain for a server of answers may wait for the store as long as ever."""
+    answers = Presence(is_apart=True)
+    answers.find()
+    async with open_store(server.url, answers) as apart:
+        await ping(apart)
+        with frozen(server), one_call():
+            await asyncio.sleep(0.06)
+            assert await seconds(apart, 1) > 0.09
+            assert answers.is_away
+            assert await seconds(client, 1) > 0.09

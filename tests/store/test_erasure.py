@@ -1,0 +1,81 @@
+"""Tests of what is erased of a tenant: every key that there can be is erased, or stays for a reason."""
+
+from __future__ import annotations
+
+import inspect
+from fnmatch import fnmatchcase
+
+import pytest
+
+from costsvc.store import keys
+
+ERASED = {
+    "stored_answer": ("acme:n:1:", "f"),
+    "near_answer": ("acme:n:1:", "f"),
+    "blocked_pairs": ("acme", "n", "f"),
+    "near_audit": ("acme:n:1:",),
+    "kept_answer": ("acme", "r"),
+    "conversation": ("acme", "c"),
+    "outcomes": ("acme", "faq"),
+    "outcomes_order": ("acme", "faq"),
+    "outcomes_complete": ("acme", "faq"),
+    "fit": ("acme", "faq"),
+}
+"""What makes a key of a tenant's contents, with examples of what it is given."""
+
+ERASED_BY_WHAT_IS_IN_IT = {"seen": "a record of an answered prompt says whose it is"}
+STAYS = {
+    "rollups": "money",
+    "rollup": "money",
+    "rollup_values": "money",
+    "checkpoint": "money",
+    "entries": "money of all tenants",
+    "attempts": "money of all tenants",
+    "requests": "money: what was recorded is not recorded again",
+    "balances": "money",
+    "balance": "money",
+    "holds": "money",
+    "values": "how many values of labels were added up on a day",
+    "claim": "for a day: a repeat of an answered request_id would be paid again",
+    "answer_lead": "ends by itself within seconds",
+}
+NO_KEYS = {"hour_of", "day_of", "request_field", "balance_member", "of_day", "contents"}
+
+
+def functions() -> set[str]:
+    """Return the names of all that makes keys."""
+    found = inspect.getmembers(keys, inspect.isfunction)
+    return {name for name, function in found if function.__module__ == keys.__name__}
+
+
+def test_every_kind_of_key_is_erased_or_stays_for_a_reason() -> None:
+    """Whoever adds a kind says here which it is, and what is erased is matched by a pattern."""
+    assert functions() == {*ERASED, *ERASED_BY_WHAT_IS_IN_IT, *STAYS, *NO_KEYS}
+
+
+@pytest.mark.parametrize("name", ERASED)
+def test_contents_match_a_pattern_of_their_tenant_and_of_no_other(name: str) -> None:
+    """Exactly one pattern, so that nothing is counted twice."""
+    key = getattr(keys, name)(*ERASED[name])
+    matching = [at for at in patterns("acme") if matches(key, at)]
+    assert len(matching) == 1
+    for other in ("acm", "acme2", "b.acme", "e"):
+        assert not any(matches(key, at) for at in patterns(other))
+
+
+@pytest.mark.parametrize("name", ["claim", "rollup", "checkpoint"])
+def test_money_matches_no_pattern(name: str) -> None:
+    """Also not where a request has the name of something else."""
+    for second in ("answer", "n:1:f}:answer", "20261122"):
+        key = getattr(keys, name)("acme", second)
+        assert not any(matches(key, at) for at in patterns("acme"))
+
+
+def patterns(tenant: str) -> list[str]:
+    """Return all patterns of a tenant's contents."""
+    return [pattern for each in keys.contents(tenant).values() for pattern in each]
+
+
+def matches(key: str, pattern: str) -> bool:
+    """Tell whether a pattern of the store's kind, of which only stars are used, matches a key."""
+    return fnmatchcase(key, pattern.replace("[", "[[]"))
