@@ -47,7 +47,8 @@ def problems_of(books: Books) -> list[str]:
 def _attempt_problems(books: Books) -> Iterable[str]:
     """Hold every attempt against the bill: one entry of its amount, or one risk around it, and never both."""
     lines = _by_attempt(books.lines, lambda line: line["attempt"])
-    entries = _by_attempt(books.entries, lambda entry: entry.attempt_id)
+    made = (entry for entry in books.entries if not _is_hit(entry))
+    entries = _by_attempt(made, lambda entry: entry.attempt_id)
     risks = _by_attempt(books.risks, lambda risk: risk.attempt_id)
     for attempt in sorted(lines.keys() | entries.keys() | risks.keys()):
         line, entry, risk = lines[attempt], entries[attempt], risks[attempt]
@@ -65,6 +66,11 @@ def _attempt_problems(books: Books) -> Iterable[str]:
             if not risk[0].lower_nano_usd <= due <= risk[0].upper_nano_usd:
                 bounds = f"{risk[0].lower_nano_usd} to {risk[0].upper_nano_usd}"
                 yield f"{attempt}: at risk with {bounds}, billed {due}"
+
+
+def _is_hit(entry: Entry) -> bool:
+    """Tell whether an entry is that of a stored answer, which is free: the provider was not asked."""
+    return entry.cache_outcome in {"hit", "near_identical"} and entry.cost_nano_usd == 0
 
 
 def _by_attempt(rows: Iterable[Any], attempt_of: Any) -> dict[str, list[Any]]:
