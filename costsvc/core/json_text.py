@@ -101,9 +101,9 @@ def _scan_members(text: str) -> dict[str, Member]:
     closed = text[at : at + 1] == "}"
     while not closed:
         _expect(text, at, '"')
-        name, at = _DECODER.raw_decode(text, at)
+        name, at = DECODER.raw_decode(text, at)
         start = _skip(text, _expect(text, _skip(text, at), ":"))
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = DECODER.raw_decode(text, start)
         if name in members:
             raise ValueError(f"the key {name[:64]!r} is given twice")
         if len(members) == MAX_MEMBERS:
@@ -164,6 +164,6 @@ def _reject_lone_surrogates(members: Mapping[str, Member]) -> None:
         raise ValueError("text with half of a surrogate pair (\\ud800 to \\udfff alone)") from None
 
 
-_DECODER = json.JSONDecoder(
+DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_whole_number, parse_float=_fraction, parse_constant=_reject_constant
 )
