@@ -191,6 +191,22 @@ class Metrics:
             "prompts_not_kept", "Answers of learned tasks whose outcome cannot be told: the store was away."
         )
 
+        self._verdicts = self._counter(
+            "classifier_verdicts",
+            "Requests of unclear work, by verdict and by how it came about.",
+            "verdict",
+            "how",
+        )
+        self._classifier_cost = self._counter("classifier_cost_usd", "What verdicts cost, about.")
+
+    def classified(self, verdict: str, how: str, cost_nano_usd: int = 0) -> None:
+        """Count a request that the classifier could say something of: a tier, or `none`.
+
+        It was `asked` or `kept` from earlier; or `late`, `failed`, or `not_worth_it`.
+        """
+        self._verdicts.labels(verdict, how).inc()
+        self._classifier_cost.inc(cost_nano_usd / NANO_PER_USD)
+
     def scored(self, state: str, choice: str, answered: str) -> None:
         """Count an answered call with a score that is in `shadow`, or `serving`."""
         self._scored.labels(state, choice, answered).inc()

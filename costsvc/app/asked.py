@@ -136,7 +136,7 @@ def _question(plan: Plan) -> Question:
     return Question(
         members=request.members,
         max_tokens=plan.needs.max_tokens,
-        candidates=[each.model.id for each in decision.candidates if not each.ruled_out],
+        candidates=[each.model.id for each in plan.unclear or decision.candidates if not each.ruled_out],
         pin=decision.model.id if request.model else "",
         checks=request.checks.form if request.checks else None,
         headers=plan.headers,

@@ -12,7 +12,7 @@ from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import NO_USAGE, Entry
 from costsvc.core.errors import Failure, ProviderError, UnknownModel
-from costsvc.core.escalation import Checked, Escalation
+from costsvc.core.escalation import Checked, Escalation, SideCall
 from costsvc.core.json_text import parse_answer, to_json
 from costsvc.core.savings import Account, account, spent_in_vain
 from costsvc.core.usage import MalformedUsage, Reported, Usage, read_usage
@@ -40,6 +40,8 @@ class Attempt:
     started_s: float  # monotonic
     timeout_s: float
     cache_outcome: CacheOutcome = CacheOutcome.DISABLED
+    side_calls: tuple[SideCall, ...] = ()
+    """What the call has paid for besides answers."""
 
     def left_s(self, now_s: float) -> float:
         """Return how much of its time is left."""
@@ -111,7 +113,7 @@ class Completed:
 
     @property
     def usage(self) -> Usage:
-        """What the whole call used: this answer, and those before it that failed their checks."""
+        """What the whole call used: this answer, those before it that failed their checks, and side calls."""
         return sum((each.usage for each in self._before), start=self.reported.totals)
 
     @property
@@ -120,8 +122,8 @@ class Completed:
         return sum((spent_in_vain(each.cost_nano_usd) for each in self._before), start=self.account)
 
     @property
-    def _before(self) -> tuple[Escalation, ...]:
-        return self.checked.escalations if self.checked else ()
+    def _before(self) -> tuple[Escalation | SideCall, ...]:
+        return (*self.attempt.side_calls, *(self.checked.escalations if self.checked else ()))
 
     @property
     def text(self) -> str:
@@ -195,7 +197,9 @@ def completed_before(kept: KeptAnswer, attempt: Attempt) -> Completed:
     number = int(entry.attempt_id.rpartition(".")[2])
     plan = replace(attempt.plan, decision=kept.decision)
     return Completed(
-        attempt=replace(attempt, response_id=entry.response_id, number=number, plan=plan),
+        attempt=replace(
+            attempt, response_id=entry.response_id, number=number, plan=plan, side_calls=kept.side_calls
+        ),
         message=parse_answer(kept.message_json.decode()),
         message_json=kept.message_json,
         provider_request_id=entry.provider_request_id,

@@ -195,10 +195,11 @@ class Cached:
     def _to_share(self, asked: Asked, completed: Completed) -> End:
         """Return an answer as others may have it."""
         attempt, resolve = completed.attempt, self._planner.catalog.resolve
+        model = attempt.plan.classified_model or asked.model
         why = why_not_kept(
             completed.message,
             asked.namespace.allowed,
-            asked_model=asked.model,
+            asked_model=model,
             model_ids={resolve(model).id for model, _ in completed.reported.parts},
         )
         if not why and not completed.is_accepted:
@@ -212,7 +213,7 @@ class Cached:
             tenant=attempt.tenant,
             fingerprint=asked.place.fingerprint,
             response_id=attempt.response_id,
-            model=asked.model,
+            model=model,
             stored_at=self._clock.now(),
             version=asked.numbers.version,
             labels=attempt.plan.request.labels,

@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from costsvc.app.attempt import Attempt, Caller, Completed, Started
 from costsvc.app.audience import Audience
 from costsvc.app.cached import Cached
 from costsvc.app.cascade import Cascade
+from costsvc.app.classifier import Classifier
 from costsvc.app.conversations import Conversations
 from costsvc.app.learner import Learner
 from costsvc.app.making import Making
 from costsvc.app.once import Once, Run
+from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.saying_again import said_again
@@ -46,6 +49,7 @@ class Completions:
         once: Once,
         conversations: Conversations,
         cached: Cached,
+        classifier: Classifier,
         making: Making,
         learner: Learner,
         metrics: Metrics,
@@ -58,6 +62,7 @@ class Completions:
         self._once = once
         self._conversations = conversations
         self._cached = cached
+        self._classifier = classifier
         self._making = making
         self._learner = learner
         self._metrics = metrics
@@ -88,6 +93,10 @@ class Completions:
             started_s=now_s,
             timeout_s=min(caller.deadline_s - now_s, self._max_call_s),
         )
+
+    async def foretold(self, plan: Plan, tenant: str, at: datetime) -> Plan:
+        """Return a plan with what an answer to it would find out first, as far as that costs nothing."""
+        return await self._classifier.foretold(plan, tenant, at)
 
     async def answer(self, attempt: Attempt) -> Completed:
         """Return the complete answer, booked.
@@ -160,7 +169,7 @@ class Completions:
     ) -> Completed:
         """Answer on tier after tier until the checks are met; nothing is shown while another may follow."""
         try:
-            attempt = first
+            attempt = await self._classifier.classified(first)
             cascade = Cascade(attempt, audience, self._planner, self._metrics, self._clock)
             shown = None if attempt.plan.ladder else relay
             make = partial(self._making.answered, cascade=cascade, relay=shown)

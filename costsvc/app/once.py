@@ -100,6 +100,7 @@ class Once:
             decision=completed.attempt.plan.decision,
             message_json=completed.message_json,
             checked=completed.checked,
+            side_calls=completed.attempt.side_calls,
         )
         ending = Ending(
             Fate.ANSWERED,

@@ -10,7 +10,7 @@ from costsvc.core.conversation import Pin
 from costsvc.core.json_text import Member
 from costsvc.core.local_score import Score
 from costsvc.core.prompt_cache import Breakpoint
-from costsvc.core.request import ModelRequest
+from costsvc.core.request import ModelRequest, Tier
 from costsvc.core.routing import Decision
 from costsvc.core.tokens import Content
 
@@ -25,7 +25,8 @@ _TRUE = Member(value=True)
 class Plan:
     """A decision together with the changes to the body and the headers that carry it out.
 
-    `pin` is where the conversation was; `is_fallback` where another model than the chosen one is tried.
+    `pin` is where the conversation was; `is_fallback` where another model than the chosen one is tried;
+    `verdict` is what the classifier said, None where it said nothing.
     """
 
     request: ModelRequest
@@ -39,6 +40,9 @@ class Plan:
     score: Score | None = None
     ladder: tuple[Candidate, ...] = ()
     """The models that may answer until the checks are met, lowest tier first; none: the first one stands."""
+    unclear: tuple[Candidate, ...] = ()
+    """What would answer on each verdict of the classifier, lowest tier first; none where it has no say."""
+    verdict: Tier | None = None
 
     def body(self, *, stream: bool) -> bytes:
         """Return the body as it goes to the provider: the caller's, but for what was decided."""
@@ -52,6 +56,11 @@ class Plan:
             changes[self.breakpoint.member] = self.breakpoint.marked
         changes["stream"] = _TRUE if stream else None
         return request.body_with(changes)
+
+    @property
+    def classified_model(self) -> str:
+        """The model that a verdict of the classifier has chosen, "" where none has."""
+        return "" if self.verdict is None or self.is_fallback else self.decision.model.id
 
     @property
     def asks_for_one_hour(self) -> bool:

@@ -17,6 +17,7 @@ from costsvc.app.policies import PolicyInForce
 from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
 from costsvc.core.cascade import Chance, Step, best_start
 from costsvc.core.catalog import Catalog, Model
+from costsvc.core.classifier import each_verdict
 from costsvc.core.constraints import Needs, needs_of
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, Violation
@@ -25,7 +26,7 @@ from costsvc.core.local_score import Score
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
 from costsvc.core.prospect import Prospect, foresee, hold_for
-from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest
+from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest, Tier
 from costsvc.core.routing import Decision, decide, fall_back
 from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
 from costsvc.core.usage import Usage
@@ -73,6 +74,7 @@ class Planner:
         ladder = find_ladder(question, decision) if request.checks else ()
         if ladder and not request.conversation_id:  # its turns stay together while they pass
             decision = self._begin(decision, ladder, tenant, request.task)
+        unclear = self._unclear(question, decision) if pin is None and not ladder else ()
         breakpoint_ = place_breakpoint(request, self.policy, decision.model)
         return Plan(
             request=request,
@@ -84,7 +86,25 @@ class Planner:
             pin=pin,
             ladder=ladder,
             score=score,
+            unclear=unclear,
         )
+
+    def _unclear(self, question: Question, decision: Decision) -> tuple[Candidate, ...]:
+        """Return what would answer on each verdict, where the classifier has a say.
+
+        Not where the caller bounds the cost: what the question costs would have to come out of that.
+        """
+        has_say = self.policy.classifying.enabled and decision.is_by_default
+        return each_verdict(question, decision) if has_say and not question.request.max_cost_nano_usd else ()
+
+    def classify(self, plan: Plan, tier: Tier, why: str) -> Plan:
+        """Return the plan for a request that the classifier has sorted into a tier."""
+        chosen, reason = plan.unclear[tier - 1], Reason("classifier", f"{tier.label}: {why}")
+        if chosen.model is plan.decision.model:
+            return replace(plan, decision=plan.decision.with_reasons([reason]), verdict=tier)
+        decision = plan.decision.moved(chosen, reason)
+        placed = place_breakpoint(plan.request, self.policy, chosen.model)
+        return replace(plan, decision=decision, breakpoint=placed, verdict=tier)
 
     def _begin(self, decision: Decision, ladder: tuple[Candidate, ...], tenant: str, task: str) -> Decision:
         """Return the decision on the rung from which an answer that passes is cheapest in the end."""

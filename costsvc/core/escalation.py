@@ -1,4 +1,4 @@
-"""What became of a checked call: the answers that failed, and the verdict on the one that stands."""
+"""What a call has paid for besides the answer that stands: answers that failed, and side calls."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ class Escalation:
     entry_id: str
     model: str
     failed: tuple[Failed, ...]
+    usage: Usage
+    cost_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideCall:
+    """Something that was paid for to decide about a call, and is no answer."""
+
+    entry_id: str
     usage: Usage
     cost_nano_usd: int
 

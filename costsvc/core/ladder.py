@@ -21,13 +21,23 @@ def find_ladder(question: Question, decision: Decision) -> tuple[Candidate, ...]
         return ()
     lowest = question.request.min_tier if _may_begin_lower(question, decision) else decision.tier
     steps = (tier for tier in Tier if lowest is not None and lowest <= tier <= question.request.max_tier)
-    found = (decision.chosen if tier is decision.tier else _on(question, tier) for tier in steps)
+    found = (decision.chosen if tier is decision.tier else on_tier(question, tier) for tier in steps)
     return tuple(candidate for candidate in found if candidate is not None)
 
 
 def above(ladder: tuple[Candidate, ...], tier: Tier | None) -> Iterator[Candidate]:
     """Yield the rungs above a tier."""
     return (each for each in ladder if tier is not None and each.tier is not None and each.tier > tier)
+
+
+def on_tier(question: Question, tier: Tier) -> Candidate | None:
+    """Return the model that would answer on a tier, None where none can or a rule lets none."""
+    bounded = replace(question.request, min_tier=tier, max_tier=tier)
+    try:
+        decision = decide(replace(question, request=bounded))
+    except NoModelFits:
+        return None
+    return decision.chosen if decision.tier is tier else None
 
 
 def _may_cascade(question: Question, decision: Decision) -> bool:
@@ -49,13 +59,3 @@ def _may_begin_lower(question: Question, decision: Decision) -> bool:
         and not request.conversation_id
         and all(reason.code != "rule" for reason in decision.reasons)
     )
-
-
-def _on(question: Question, tier: Tier) -> Candidate | None:
-    """Return the model that would answer on a tier, None where none can or a rule lets none."""
-    bounded = replace(question.request, min_tier=tier, max_tier=tier)
-    try:
-        decision = decide(replace(question, request=bounded))
-    except NoModelFits:
-        return None
-    return decision.chosen if decision.tier is tier else None

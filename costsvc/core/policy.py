@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import Catalog
+from costsvc.core.classifying import Classifying, read_classifying
 from costsvc.core.learning import Learning, learning_of, read_learning
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.namespace import Namespace, read_namespaces
@@ -79,6 +80,7 @@ class Policy:
     fallbacks: Mapping[str, tuple[str, ...]]
     namespaces: Mapping[str, Namespace]
     cascade: Cascading
+    classifying: Classifying
     learned: Mapping[str, Learning]
     hash: str
 
@@ -143,6 +145,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         },
         namespaces=read_namespaces(top.row("response_cache", {})),
         cascade=_cascading(top.row("cascade", {})),
+        classifying=read_classifying(top.row("classifier", {}), catalog),
         learned=read_learning(top.row("router", {})),
         hash=policy_hash(text),
     )

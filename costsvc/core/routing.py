@@ -49,6 +49,11 @@ class Decision:
         )
 
     @property
+    def is_by_default(self) -> bool:
+        """Whether nothing says what kind of work it is."""
+        return any(reason.code == "default_tier" for reason in self.reasons)
+
+    @property
     def chosen(self) -> Candidate:
         """The candidate that answers."""
         return next(each for each in reversed(self.candidates) if each.model is self.model)

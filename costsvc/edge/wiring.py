@@ -38,7 +38,7 @@ from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
 from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
-from costsvc.edge.wiring_complete import wire_completions, wire_once
+from costsvc.edge.wiring_complete import wire_classifier, wire_completions, wire_once
 from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
@@ -59,6 +59,7 @@ from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
 from costsvc.store.sealing import Sealing
 from costsvc.store.sealing_lease import SealingLease
+from costsvc.store.verdicts import VerdictBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,9 @@ def wire(
     once = wire_once(settings, planner, policy_in_force, claims, settlement, in_flight, metrics)
     conversations = Conversations(ConversationBook(client), planner)
     answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, metrics)
+    classifier = wire_classifier(
+        planner, upstream, settlement, holding, in_flight, VerdictBook(client), cache.secret, metrics
+    )
     completions = wire_completions(
         settings,
         planner,
@@ -114,6 +118,7 @@ def wire(
         once,
         conversations,
         answers.cached,
+        classifier,
         holding,
         router.learner,
         metrics,

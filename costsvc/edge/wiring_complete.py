@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from costsvc.app.cached import Cached
 from costsvc.app.claiming import Claiming
+from costsvc.app.classifier import Classifier
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
@@ -21,6 +22,7 @@ from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Settings
 from costsvc.store.claims import Claims
+from costsvc.store.verdicts import VerdictBook
 
 
 def wire_once(  # noqa: PLR0917 - parts of one process
@@ -44,6 +46,31 @@ def wire_once(  # noqa: PLR0917 - parts of one process
     )
 
 
+def wire_classifier(  # noqa: PLR0917 - parts of one process
+    planner: Planner,
+    upstream: Upstream,
+    settlement: Settlement,
+    holding: Holding,
+    in_flight: InFlight,
+    verdicts: VerdictBook,
+    secret: bytes,
+    metrics: Metrics,
+) -> Classifier:
+    """Return what sorts requests that nothing else is known of."""
+    return Classifier(
+        planner=planner,
+        upstream=upstream,
+        holding=holding,
+        settlement=settlement,
+        in_flight=in_flight,
+        verdicts=verdicts,
+        secret=secret,
+        metrics=metrics,
+        clock=SystemClock(),
+        new_id=new_id,
+    )
+
+
 def wire_completions(  # noqa: PLR0917 - parts of one process
     settings: Settings,
     planner: Planner,
@@ -52,6 +79,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
     once: Once,
     conversations: Conversations,
     cached: Cached,
+    classifier: Classifier,
     holding: Holding,
     learner: Learner,
     metrics: Metrics,
@@ -75,6 +103,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
         once=once,
         conversations=conversations,
         cached=cached,
+        classifier=classifier,
         making=making,
         learner=learner,
         metrics=metrics,

@@ -16,6 +16,7 @@ from . import tokens
 from .models import Model
 from .prompt import Prompt
 from .prose import NAMES, NOUNS, Dice, paragraphs, topics
+from .questions import Question
 from .searches import search
 from .shapes import value_for
 
@@ -56,8 +57,8 @@ class Answer:
     late_input_tokens: int = 0  # input of samplings after the first: message_start does not know it yet
 
 
-def compose(body: dict[str, Any], model: Model, prompt: Prompt) -> Answer:
-    """Return the answer to a request that passed every check."""
+def compose(body: dict[str, Any], model: Model, prompt: Prompt, known: Question | None = None) -> Answer:
+    """Return the answer to a request that passed every check; `known` is the question, if it is scripted."""
     limit = body.get("max_tokens", model.max_output)
     if limit == 0:
         return Answer([], "max_tokens", 0)
@@ -72,7 +73,8 @@ def compose(body: dict[str, Any], model: Model, prompt: Prompt) -> Answer:
     elif calls:
         answer = _tool_answer(calls, model, budget - thought)
     else:
-        answer = _text_answer(body, model, _text(body, prompt, kind, dice), budget - thought)
+        text = known.answer(model, prompt) if known else _text(body, prompt, kind, dice)
+        answer = _text_answer(body, model, text, budget - thought)
     if answer.stop_reason == "end_turn":
         _put_search_first(answer, search(body, prompt, dice), model, prompt)
         answer.output_tokens = min(answer.output_tokens, budget - thought)

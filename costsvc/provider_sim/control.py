@@ -3,12 +3,13 @@
 | request | does |
 |---|---|
 | GET, POST, DELETE /_sim/faults | list, add (an object, a list, or {"faults": [...]}), forget |
+| GET, POST, DELETE /_sim/questions | the same for questions of known difficulty, {"questions": [...]} |
 | GET, POST /_sim/clock | read, or {"advance_s": 3600} |
 | GET /_sim/bill?after=SEQ&limit=N, ?attempt=ID | lines, oldest first; `next_after` goes on from there |
 | GET /_sim/bill/total | calls and exact sums, by model too |
 | POST /_sim/latency | {"first_byte_ms": 20, "ms_per_token": 1} |
 | GET /_sim/requests | the requests kept, when the simulator was told to keep some |
-| POST /_sim/reset | empty bill, cache, faults and batches; the clock stays |
+| POST /_sim/reset | empty bill, cache, faults, questions and batches; the clock stays |
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import faults, wire
+from . import faults, questions, wire
 from .batches import Batches
 from .clock import rfc3339
 from .errors import ApiError, invalid, not_found
@@ -39,6 +40,9 @@ class Control:
             ("GET", "/_sim/faults"): self._list_faults,
             ("POST", "/_sim/faults"): self._add_faults,
             ("DELETE", "/_sim/faults"): self._clear_faults,
+            ("GET", "/_sim/questions"): self._list_questions,
+            ("POST", "/_sim/questions"): self._add_questions,
+            ("DELETE", "/_sim/questions"): self._clear_questions,
             ("GET", "/_sim/clock"): self._read_clock,
             ("POST", "/_sim/clock"): self._advance_clock,
             ("GET", "/_sim/bill"): self._bill,
@@ -64,10 +68,8 @@ class Control:
         return {"faults": [faults.as_json(fault) for fault in self._provider.faults]}
 
     async def _add_faults(self, request: web.BaseRequest) -> Any:
-        given = await _json(request)
-        if isinstance(given, dict):
-            given = given.get("faults", [given])
-        if not isinstance(given, list) or not all(isinstance(one, dict) and "kind" in one for one in given):
+        given = await _several(request, "faults")
+        if not all("kind" in one for one in given):
             raise ValueError("a fault is an object with a kind")
         for one in given:
             self._provider.faults.add(**one)
@@ -76,6 +78,18 @@ class Control:
     async def _clear_faults(self, request: web.BaseRequest) -> Any:
         self._provider.faults.clear()
         return await self._list_faults(request)
+
+    async def _list_questions(self, _: web.BaseRequest) -> Any:
+        return {"questions": [questions.as_json(question) for question in self._provider.questions]}
+
+    async def _add_questions(self, request: web.BaseRequest) -> Any:
+        for one in await _several(request, "questions"):
+            self._provider.questions.add(**one)
+        return await self._list_questions(request)
+
+    async def _clear_questions(self, request: web.BaseRequest) -> Any:
+        self._provider.questions.clear()
+        return await self._list_questions(request)
 
     async def _read_clock(self, _: web.BaseRequest) -> Any:
         now_s = self._provider.clock.now_s()
@@ -125,6 +139,7 @@ class Control:
         self._provider.bill.reset()
         self._provider.cache.clear()
         self._provider.faults.clear()
+        self._provider.questions.clear()
         self._batches.clear()
         return self._provider.bill.total()
 
@@ -135,3 +150,13 @@ async def _json(request: web.BaseRequest) -> Any:
     if not isinstance(value, dict | list):
         raise TypeError("the body is a JSON object or list")
     return value
+
+
+async def _several(request: web.BaseRequest, name: str) -> list[dict[str, Any]]:
+    """Return the objects of a body that is one, a list of them, or an object that holds the list."""
+    given = await _json(request)
+    if isinstance(given, dict):
+        given = given.get(name, [given])
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise ValueError(f"{name} are objects")
+    return given

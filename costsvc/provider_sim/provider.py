@@ -15,6 +15,7 @@ from .faults import BILLED_REFUSALS, Fault, Faults
 from .limits import Limits
 from .models import Model
 from .prompt import Prompt, read
+from .questions import Questions
 from .rates import Metered
 from .validate import check_shape
 
@@ -100,7 +101,7 @@ class Run:
 
 
 class Provider:
-    """The state of the simulated provider: clock, cache, bill, faults."""
+    """The state of the simulated provider: clock, cache, bill, faults, known questions."""
 
     def __init__(self, clock: VirtualClock, settings: Settings) -> None:
         self.clock = clock
@@ -108,6 +109,7 @@ class Provider:
         self.cache = prompt_cache.PromptCache()
         self.bill = Bill(settings.max_bill_lines)
         self.faults = Faults()
+        self.questions = Questions()
         self.limits = Limits()
         self._ids = secrets.randbits(40)
 
@@ -141,7 +143,7 @@ class Provider:
             scope = prompt_cache.scope_of(body, model, call.workspace, speed)
             plan = self.cache.plan(prompt, scope, model, now_s)
         used = prompt_cache.metered(prompt, plan)
-        answer = compose(body, model, prompt)
+        answer = compose(body, model, prompt, self.questions.find(prompt))
         if model.id in kept_thinking.GUARDED_MODELS:
             kept_thinking.check(prompt)
             kept_thinking.sign(answer, prompt)

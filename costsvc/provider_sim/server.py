@@ -12,6 +12,7 @@ from .bill import Bill
 from .clock import Now, VirtualClock
 from .faults import Faults
 from .provider import Provider, Settings
+from .questions import Questions
 from .routes import Routes, Seen
 
 _CLOSE_S = 0.5  # hung answers are cut after this when the simulator closes
@@ -35,6 +36,11 @@ class RunningSim:
     def faults(self) -> Faults:
         """The script of faults."""
         return self._provider.faults
+
+    @property
+    def questions(self) -> Questions:
+        """The questions of known difficulty."""
+        return self._provider.questions
 
     @property
     def clock(self) -> VirtualClock:

@@ -15,7 +15,7 @@ from costsvc.core.accept import Failed, Verdict
 from costsvc.core.candidates import Candidate, Reason
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
-from costsvc.core.escalation import Checked, Escalation
+from costsvc.core.escalation import Checked, Escalation, SideCall
 from costsvc.core.json_text import to_json
 from costsvc.core.request import Tier
 from costsvc.core.routing import Decision
@@ -28,12 +28,13 @@ _FAST = 1  # of zlib's levels: half the size for a tenth of the time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptAnswer:
-    """A complete answer: its entry, the decision behind it, and the provider's message."""
+    """A complete answer: its entry, the decision behind it, what helped, and the provider's message."""
 
     entry: Entry
     decision: Decision
     message_json: bytes
     checked: Checked | None = None
+    side_calls: tuple[SideCall, ...] = ()
 
 
 def encode(answer: KeptAnswer) -> bytes:
@@ -45,6 +46,8 @@ def encode(answer: KeptAnswer) -> bytes:
     }
     if answer.checked is not None:
         head["c"] = _write_checked(answer.checked)
+    if answer.side_calls:
+        head["h"] = [[each.entry_id, astuple(each.usage), each.cost_nano_usd] for each in answer.side_calls]
     return zlib.compress(to_json(head).encode() + b"\n" + answer.message_json, _FAST)
 
 
@@ -64,6 +67,7 @@ def decode(data: bytes, catalog: Catalog) -> KeptAnswer:
             decision=_read_decision(read["d"], catalog),
             message_json=message_json,
             checked=_read_checked(read["c"]) if "c" in read else None,
+            side_calls=tuple(_read_side_call(each) for each in read.get("h", ())),
         )
     except (zlib.error, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a kept answer: {error!r}") from error
@@ -94,6 +98,13 @@ def _read_escalation(fields: list[Any]) -> Escalation:
         failed=_read_failed(failed),
         usage=entry_codec.positional(Usage, usage),
         cost_nano_usd=cost_nano_usd,
+    )
+
+
+def _read_side_call(fields: list[Any]) -> SideCall:
+    entry_id, usage, cost_nano_usd = fields[:3]
+    return SideCall(
+        entry_id=entry_id, usage=entry_codec.positional(Usage, usage), cost_nano_usd=cost_nano_usd
     )
 
 

@@ -209,12 +209,18 @@ def contents(tenant: str) -> dict[str, tuple[str, ...]]:
         "repeated_answers": (kept_answer(tenant, "*"),),
         "conversations": (conversation(tenant, "*"),),
         "router_records": (f"router:{{{mine}*",),
+        "classifier_verdicts": (verdict(tenant, "*"),),
     }
 
 
 def answer_lead(prefix: str, fingerprint: str) -> str:
     """Return the token of the caller that asks the provider for an answer, while it does."""
     return f"cache:{{{prefix}{fingerprint}}}:lead"
+
+
+def verdict(tenant: str, fingerprint: str) -> str:
+    """Return the text that says how hard a request of a tenant is."""
+    return f"cache:{{{tenant}:{fingerprint}}}:verdict"
 
 
 def seen(response_id: str) -> str:

@@ -1,4 +1,4 @@
-"""A response cache for tests of other things, put together as the service does."""
+"""A response cache and a classifier for tests of other things, put together as the service does."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from redis.asyncio import Redis
 
 from costsvc.app.asked import Asking
 from costsvc.app.cached import Cached
+from costsvc.app.classifier import Classifier
 from costsvc.app.hits import Hits
+from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
 from costsvc.app.near import NearIdentical
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
+from costsvc.app.settle import Settlement
+from costsvc.edge.wiring_complete import wire_classifier
 from costsvc.metrics import Metrics
-from costsvc.ports import Clock
+from costsvc.ports import Clock, Upstream
 from costsvc.store.epochs import Epochs
 from costsvc.store.ledger import Ledger
 from costsvc.store.near_answers import NearAnswers
 from costsvc.store.responses import Responses
+from costsvc.store.verdicts import VerdictBook
 
 
 def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics, clock: Clock) -> Cached:
@@ -32,3 +37,17 @@ def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics,
         metrics=metrics,
         clock=clock,
     )
+
+
+def classifier(
+    store: Redis,
+    planner: Planner,
+    upstream: Upstream,
+    settlement: Settlement,
+    holding: Holding,
+    in_flight: InFlight,
+    metrics: Metrics,
+) -> Classifier:
+    """Return what sorts requests, on a store."""
+    verdicts = VerdictBook(store)
+    return wire_classifier(planner, upstream, settlement, holding, in_flight, verdicts, b"secret", metrics)

@@ -53,7 +53,7 @@ from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import cache
+from tests.app.caches import cache, classifier
 
 MODEL = "claude-haiku-5-5"
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq", model=MODEL)
@@ -179,6 +179,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
         }
         completions = Completions(
             cached=cache(store, planner, in_flight, metrics, clock),
+            classifier=classifier(store, planner, upstream, settlement, holding, in_flight, metrics),
             learner=Learner(OutcomeBook(store), metrics),
             making=Making(upstream=upstream, holding=holding, **shared),
             max_call_s=10,

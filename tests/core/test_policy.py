@@ -9,6 +9,7 @@ import pytest
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import CatalogError
+from costsvc.core.classifying import Classifying
 from costsvc.core.learning import Learning
 from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
@@ -47,6 +48,11 @@ ttl_s = 60
 [cascade]
 buffer_streams = true
 except_tasks = ["law"]
+[classifier]
+enabled = true
+model = "claude-haiku-4-5"
+timeout_s = "0.5"
+ttl_s = 60
 [router.faq]
 quality_floor = "0.95"
 tenants = ["acme"]
@@ -78,6 +84,9 @@ def test_a_policy_is_read_whole() -> None:
         fallbacks={"claude-haiku-4-5-20251001": ("claude-haiku-5-5",)},
         namespaces={"help": Namespace(name="help", ttl=timedelta(seconds=60))},
         cascade=Cascading(buffer_streams=True, except_tasks=frozenset({"law"})),
+        classifying=Classifying(
+            enabled=True, model="claude-haiku-4-5-20251001", timeout_s=0.5, ttl=timedelta(seconds=60)
+        ),
         learned={"faq": Learning(quality_floor=Fraction(95, 100), tenants=frozenset({"acme"}))},
         hash=policy.hash,
     )

@@ -16,7 +16,7 @@ from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.accept import Failed, Verdict
-from costsvc.core.escalation import Checked, Escalation
+from costsvc.core.escalation import Checked, Escalation, SideCall
 from costsvc.core.request import ModelRequest, simple_members
 from costsvc.core.usage import Usage
 from costsvc.store.answer_codec import KeptAnswer, decode, encode
@@ -53,6 +53,13 @@ def test_the_checks_come_back_with_their_escalations():
     )
     verdict = Verdict(passed=("pattern",), failed=(Failed("json_schema", "is too large", is_final=True),))
     answer = replace(kept(), checked=Checked(verdict=verdict, escalations=(before,)))
+    assert decode(encode(answer), CATALOG) == answer
+
+
+def test_side_calls_come_back_with_what_they_cost():
+    """A repeat has the same bill."""
+    asked = SideCall(entry_id="resp.1", usage=Usage(input_tokens=300, output_tokens=2), cost_nano_usd=31_000)
+    answer = replace(kept(), side_calls=(asked,))
     assert decode(encode(answer), CATALOG) == answer
 
 

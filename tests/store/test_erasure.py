@@ -20,6 +20,7 @@ ERASED = {
     "outcomes_order": ("acme", "faq"),
     "outcomes_complete": ("acme", "faq"),
     "fit": ("acme", "faq"),
+    "verdict": ("acme", "f"),
 }
 """What makes a key of a tenant's contents, with examples of what it is given."""
 
