@@ -1,8 +1,8 @@
-"""The two things that costsvc takes as given from outside: the time, and the provider."""
+"""What costsvc takes as given from outside: the time, and the provider with its two ways to be asked."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -79,6 +79,71 @@ class Upstream(Protocol):
 
     async def open_stream(self, request: UpstreamRequest) -> ProviderStream:
         """Return an open stream, or raise ProviderError; the body says `"stream": true`."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchBody:
+    """A batch on its way to the provider: `pieces` yields its JSON anew each time, `byte_count` in all."""
+
+    attempt_id: str
+    byte_count: int
+    pieces: Callable[[], AsyncIterator[bytes]]
+    headers: Mapping[str, str]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderBatch:
+    """What the provider says of a batch; until it has ended, all of its items are `processing`."""
+
+    id: str
+    has_ended: bool
+    counts: Mapping[str, int]
+    created_at: datetime
+    results_url: str
+
+    @property
+    def item_count(self) -> int:
+        """How many items it has."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """Some of the workspace's batches, newest first; `after` is where to go on, "" at the end."""
+
+    batches: tuple[ProviderBatch, ...]
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """One line of a batch's results, and where in them, in bytes, the next one begins."""
+
+    data: bytes
+    end: int
+
+
+class BatchUpstream(Protocol):
+    """The provider's Message Batches API. Every method may raise ProviderError; nothing is retried here."""
+
+    async def create(self, body: BatchBody) -> ProviderBatch:
+        """Create a batch. Where the error `may_have_spent`, nobody knows whether there is one now."""
+
+    async def retrieve(self, batch_id: str) -> ProviderBatch:
+        """Return a batch as it is now."""
+
+    async def page(self, *, after: str = "", count: int = 100) -> BatchPage:
+        """Return some batches, from where `after` ended."""
+
+    async def cancel(self, batch_id: str) -> ProviderBatch:
+        """Ask a batch to end."""
+
+    def results(self, batch: ProviderBatch, *, start: int = 0) -> AsyncIterator[ResultLine]:
+        """Yield the lines of an ended batch's results from a byte on; their order is the same each time."""
 
     async def close(self) -> None:
         """Release connections."""

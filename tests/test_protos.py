@@ -17,12 +17,12 @@ from costsvc.core.errors import Failure
 from costsvc.core.request import Tier
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
-from costsvc.v1 import admin_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2
+from costsvc.v1 import admin_service_pb2, batch_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2
 
 ROOT = Path(costsvc.__file__).parent.parent
 BIN = Path(sys.executable).parent
 STUBS = ROOT / "costsvc/v1"
-MODULES = (admin_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2)
+MODULES = (admin_service_pb2, batch_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2)
 FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 MESSAGES: list[Descriptor] = [message for file in FILES for message in file.message_types_by_name.values()]
 ENUMS: list[EnumDescriptor] = [enum for file in FILES for enum in file.enum_types_by_name.values()]
@@ -83,7 +83,8 @@ def test_the_stubs_bring_no_rules_along() -> None:
 
 def test_every_error_reason_is_sent_and_none_is_unknown() -> None:
     """The tables of statuses and the enum have the same reasons."""
-    trees = [ast.parse(path.read_text()) for path in (ROOT / "costsvc/edge").glob("status*.py")]
+    edge = ROOT / "costsvc/edge"
+    trees = [ast.parse(path.read_text()) for path in (*edge.glob("status*.py"), edge / "outcome.py")]
     used = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     reasons = set(v1.ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
     assert {name for name in used if name.startswith("ERROR_REASON_")} == reasons
@@ -145,6 +146,12 @@ def test_every_rpc_has_its_own_messages() -> None:
         "ReportCacheMistake",
         "RecordOutcome",
         "GetRouterStatus",
+        "CreateBatch",
+        "CreateBatchStream",
+        "GetBatch",
+        "ListBatches",
+        "CancelBatch",
+        "StreamBatchResults",
     }
     for method in methods:
         assert method.input_type.name == f"{method.name}Request"

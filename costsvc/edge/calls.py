@@ -20,9 +20,9 @@ from grpc.aio import ServicerContext
 from costsvc.app.attempt import Caller
 from costsvc.core.errors import CostsvcError, InvalidRequest, Violation
 from costsvc.edge.admission import Admission
-from costsvc.edge.outcome import Outcome, set_status
+from costsvc.edge.outcome import Outcome, internal, set_status
 from costsvc.edge.rules import check_rules
-from costsvc.edge.status import Undecodable, internal, outcome_of
+from costsvc.edge.status import Undecodable, outcome_of
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 

@@ -64,6 +64,12 @@ class Outcome:
         return (rich, ("grpc-retry-pushback-ms", str(round(self.retry_s * 1000))))
 
 
+def internal() -> Outcome:
+    """Return what a caller gets for a defect: a fixed text; the log has the rest."""
+    message = "internal error; the service's log has the details"
+    return Outcome(code=grpc.StatusCode.INTERNAL, reason=v1.ERROR_REASON_INTERNAL, message=message)
+
+
 def not_found(error: Exception, reason: v1.ErrorReason, kind: str, name: str) -> Outcome:
     """Return the outcome where something that the caller names is not there."""
     name = cut(name)

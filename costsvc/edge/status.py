@@ -8,6 +8,7 @@ import grpc
 from google.rpc import error_details_pb2 as details
 
 from costsvc import v1
+from costsvc.core.batch_errors import BatchError
 from costsvc.core.errors import (
     AlreadyAnswered,
     AlreadyRecorded,
@@ -37,7 +38,8 @@ from costsvc.core.errors import (
     UnknownModel,
     UnknownResponse,
 )
-from costsvc.edge.outcome import Outcome, cut, not_found, shorten
+from costsvc.edge.outcome import Outcome, cut, internal, not_found, shorten
+from costsvc.edge.status_batch import about_batches
 from costsvc.edge.status_budget import about_budgets
 from costsvc.edge.status_request_id import about_request_ids
 
@@ -54,6 +56,10 @@ class LoopbackOnly(CostsvcError):
 
 def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
     """Return what a caller gets for an error."""
+    return about_batches(error) if isinstance(error, BatchError) else _of_one_call(error, now)
+
+
+def _of_one_call(error: CostsvcError, now: datetime) -> Outcome:
     code = grpc.StatusCode
     match error:
         case Undecodable() | DeadlineTooShort() | LoopbackOnly() | StreamUnread():
@@ -90,12 +96,6 @@ def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
         case _:
             outcome = internal()
     return outcome
-
-
-def internal() -> Outcome:
-    """Return what a caller gets for a defect: a fixed text; the log has the rest."""
-    message = "internal error; the service's log has the details"
-    return Outcome(code=grpc.StatusCode.INTERNAL, reason=v1.ERROR_REASON_INTERNAL, message=message)
 
 
 _PLAIN: dict[type[CostsvcError], Outcome] = {

@@ -6,6 +6,12 @@ from costsvc.v1.admin_service_pb2_grpc import AdminServiceStub as AdminServiceSt
 from costsvc.v1.admin_service_pb2_grpc import (
     add_AdminServiceServicer_to_server as add_AdminServiceServicer_to_server,
 )
+from costsvc.v1.batch_service_pb2 import *  # noqa: F403
+from costsvc.v1.batch_service_pb2_grpc import BatchServiceServicer as BatchServiceServicer
+from costsvc.v1.batch_service_pb2_grpc import BatchServiceStub as BatchServiceStub
+from costsvc.v1.batch_service_pb2_grpc import (
+    add_BatchServiceServicer_to_server as add_BatchServiceServicer_to_server,
+)
 from costsvc.v1.cost_service_pb2 import *  # noqa: F403
 from costsvc.v1.cost_service_pb2_grpc import CostServiceServicer as CostServiceServicer
 from costsvc.v1.cost_service_pb2_grpc import CostServiceStub as CostServiceStub

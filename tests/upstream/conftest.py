@@ -63,7 +63,7 @@ class ScriptedProvider:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        size = int(Received(head, b"").header("content-length"))
+        size = int(Received(head, b"").header("content-length") or 0)
         self.received.append(Received(head, await reader.readexactly(size) if self.reads_body else b""))
         self.was_called.set()
         for piece in self.script:
