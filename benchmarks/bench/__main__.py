@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable
 from contextlib import AsyncExitStack
 from pstats import Stats
 
+from benchmarks.bench.decisions import measure_decisions
 from benchmarks.bench.installation import Installation, install, start_up_s
 from benchmarks.bench.memory import measure_memory
 from benchmarks.bench.neighbour import measure_neighbour
@@ -29,7 +30,7 @@ from benchmarks.bench.rounds import measure_cpu
 from benchmarks.bench.streams import measure_streams
 from benchmarks.bench.table import Row, as_markdown, circumstances
 
-PARTS = ("startup", "memory", "route", "complete", "stream", "neighbour", "report")
+PARTS = ("startup", "decision", "memory", "route", "complete", "stream", "neighbour", "report")
 ROUNDS = 15
 START_UP_LIMIT_S = 5.0
 
@@ -44,9 +45,11 @@ async def run(parts: Collection[str], rounds: int, profile: str | None) -> list[
         seconds = await start_up_s(cores()[0])
         what = "start of `serve` with its own store and provider to the first answer"
         rows.append(Row.judged(what, f"{seconds:.2f} s", seconds, START_UP_LIMIT_S, "s"))
+    if "decision" in parts:
+        rows += await measure_decisions()
     if "report" in parts:
         rows += await measure_reports()
-    if not {*parts} - {"startup", "report"}:
+    if not {*parts} - {"startup", "decision", "report"}:
         return rows
     async with AsyncExitStack() as stack:
         at = await install(stack, profile)

@@ -124,7 +124,7 @@ def _row(protocol: str, source: Source, draws: Sequence[tuple[Floats, Weights]],
 
 
 def _scores(examples: Sequence[Example], weights: Weights, scale: Scale) -> Floats:
-    return np.array([sum(gains(weights, scale, each.features)) for each in examples])
+    return np.array([sum(gain.total for gain in gains(weights, scale, each.features)) for each in examples])
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -26,9 +26,7 @@ def advise(planner: Planner, plan: Plan, tenant: str, at: datetime, *, with_alte
     """Return what goes with a plan; alternatives cost as much as a decision, so they are asked for."""
     return Advice(
         alternatives=_alternatives(planner, plan, tenant, at) if with_alternatives else (),
-        batch_cost_nano_usd=planner.batch_cost_nano_usd(plan, tenant, at)
-        if is_batchable(plan.request)
-        else None,
+        batch_cost_nano_usd=planner.batch_cost_nano_usd(plan) if is_batchable(plan.request) else None,
     )
 
 

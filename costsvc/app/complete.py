@@ -184,5 +184,5 @@ class Completions:
 
     async def _continued(self, attempt: Attempt) -> Attempt:
         """Let a turn of a conversation be answered where the conversation is."""
-        plan = await self._conversations.continued(attempt.plan, attempt.tenant, attempt.started_at)
+        plan = await self._conversations.continued(attempt.plan, attempt.tenant)
         return replace(attempt, plan=plan)

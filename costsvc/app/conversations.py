@@ -25,13 +25,13 @@ class Conversations:
         self._book = book
         self._planner = planner
 
-    async def continued(self, plan: Plan, tenant: str, at: datetime) -> Plan:
+    async def continued(self, plan: Plan, tenant: str) -> Plan:
         """Return the plan for a turn of its conversation: the same one where nothing is known of that."""
         request = plan.request
         if not request.conversation_id or request.model or request.baseline_only:
             return plan
         pin = await self._find(tenant, request.conversation_id)
-        return plan if pin is None else self._planner.plan(request, tenant, at, pin)
+        return plan if pin is None else self._planner.continued(plan, pin)
 
     async def answered(self, plan: Plan, tenant: str, usage: Usage, at: datetime) -> None:
         """Note where a turn that began at an instant was answered; a fallback is for one turn only."""

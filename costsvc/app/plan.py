@@ -11,7 +11,7 @@ from costsvc.core.json_text import Member
 from costsvc.core.local_score import Score
 from costsvc.core.prompt_cache import Breakpoint
 from costsvc.core.request import ModelRequest, Tier
-from costsvc.core.routing import Decision
+from costsvc.core.routing import Decision, Weighed
 from costsvc.core.tokens import Content
 
 OLD_VERSION = "2023-06-01"
@@ -25,11 +25,13 @@ _TRUE = Member(value=True)
 class Plan:
     """A decision together with the changes to the body and the headers that carry it out.
 
-    `pin` is where the conversation was; `is_fallback` where another model than the chosen one is tried;
-    `verdict` is what the classifier said, None where it said nothing.
+    `weighed` is what all evidence but the conversation says, `pin` where that was; `is_fallback` where
+    another model than the chosen one is tried; `verdict` is what the classifier said, None where it said
+    nothing.
     """
 
     request: ModelRequest
+    weighed: Weighed
     decision: Decision
     needs: Needs
     content: Content

@@ -27,7 +27,7 @@ from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
 from costsvc.core.prospect import Prospect, foresee, hold_for
 from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest, Tier
-from costsvc.core.routing import Decision, decide, fall_back
+from costsvc.core.routing import Decision, Weighed, fall_back, weigh
 from costsvc.core.tokens import Content, Expectation, TokenEstimate, estimate_input, measure
 from costsvc.core.usage import Usage
 
@@ -68,24 +68,37 @@ class Planner:
             max_tokens = self.policy.max_tokens(request.task)
         content = measure(request.body)
         needs = needs_of(request, max_tokens, len(content.image_sizes))
-        score = self._score(request, tenant)
-        question = replace(self._question(request, needs, content, tenant, at), score=score)
-        decision = decide(question, pin)
+        question = self._question(request, needs, content, tenant, at, self._score(request, tenant))
+        return self._concluded(weigh(question), pin)
+
+    def continued(self, plan: Plan, pin: Pin) -> Plan:
+        """Return a plan made without a pin as it would be with this one."""
+        return self._concluded(plan.weighed, pin, before=plan)
+
+    def _concluded(self, weighed: Weighed, pin: Pin | None, before: Plan | None = None) -> Plan:
+        """Return the plan; a breakpoint that one before it has on the same model need not be found again."""
+        question = weighed.question
+        request, needs = question.request, question.needs
+        decision = weighed.concluded(pin)
         ladder = find_ladder(question, decision) if request.checks else ()
         if ladder and not request.conversation_id:  # its turns stay together while they pass
-            decision = self._begin(decision, ladder, tenant, request.task)
+            decision = self._begin(decision, ladder, question.tenant, request.task)
         unclear = self._unclear(question, decision) if pin is None and not ladder else ()
-        breakpoint_ = place_breakpoint(request, self.policy, decision.model)
+        if before is not None and before.decision.model is decision.model:
+            breakpoint_ = before.breakpoint
+        else:
+            breakpoint_ = place_breakpoint(request, question.policy, decision.model)
         return Plan(
             request=request,
-            decision=decision.with_reasons(self._adjustments(request, max_tokens, needs, breakpoint_)),
+            weighed=weighed,
+            decision=decision.with_reasons(_adjustments(question, breakpoint_)),
             needs=needs,
-            content=content,
+            content=question.content,
             breakpoint=breakpoint_,
-            drops_sampling=self.policy.sampling is Sampling.DROP,
+            drops_sampling=question.policy.sampling is Sampling.DROP,
             pin=pin,
             ladder=ladder,
-            score=score,
+            score=question.score,
             unclear=unclear,
         )
 
@@ -160,12 +173,9 @@ class Planner:
         question = self._question(plan.request, plan.needs, plan.content, tenant, at)
         return consider(question, self.catalog.models[name], tier_of(name, self.policy))
 
-    def batch_cost_nano_usd(self, plan: Plan, tenant: str, at: datetime) -> int:
+    def batch_cost_nano_usd(self, plan: Plan) -> int:
         """Return what the chosen model is expected to cost as part of a message batch."""
-        question, model = (
-            self._question(plan.request, plan.needs, plan.content, tenant, at),
-            plan.decision.model,
-        )
+        question, model = plan.weighed.question, plan.decision.model
         return question.cost_nano_usd(model, question.expected(model), batch=True)
 
     def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
@@ -192,11 +202,24 @@ class Planner:
             placed=placed,
         )
 
-    def _question(
-        self, request: ModelRequest, needs: Needs, content: Content, tenant: str, at: datetime
+    def _question(  # noqa: PLR0917 - all that a decision goes by
+        self,
+        request: ModelRequest,
+        needs: Needs,
+        content: Content,
+        tenant: str,
+        at: datetime,
+        score: Score | None = None,
     ) -> Question:
+        known: dict[str, Usage] = {}
+
         def expected(model: Model) -> Usage:
-            return self._observations.expected_tokens(tenant, model, request.task, content, needs.max_tokens)
+            usage = known.get(model.id)
+            if usage is None:
+                usage = known[model.id] = self._observations.expected_tokens(
+                    tenant, model, request.task, content, needs.max_tokens
+                )
+            return usage
 
         def upper_nano_usd(model: Model) -> int:
             placed = place_breakpoint(request, self.policy, model)
@@ -213,6 +236,7 @@ class Planner:
             expected=expected,
             upper_nano_usd=upper_nano_usd,
             at=at,
+            score=score,
         )
 
     def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:
@@ -240,16 +264,16 @@ class Planner:
             problem = "current models do not take it; leave it out, or let the policy's `sampling` drop it"
             raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
 
-    def _adjustments(
-        self, request: ModelRequest, max_tokens: int, needs: Needs, breakpoint_: Breakpoint | None
-    ) -> Iterator[Reason]:
-        """Yield what is changed in the body besides the model, as reasons."""
-        if request.get("max_tokens") is None:
-            yield Reason("max_tokens_default", f"{max_tokens} by policy")
-        if needs.sampling and self.policy.sampling is Sampling.DROP:
-            yield Reason("sampling_dropped", ", ".join(needs.sampling))
-        elif needs.sampling:
-            yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")
-        if breakpoint_ is not None:
-            detail = f"after {breakpoint_.member}, about {breakpoint_.prefix_tokens} tokens, for 5 minutes"
-            yield Reason("marker_added", detail)
+
+def _adjustments(question: Question, breakpoint_: Breakpoint | None) -> Iterator[Reason]:
+    """Yield what is changed in the body besides the model, as reasons."""
+    needs, sampling = question.needs, question.policy.sampling
+    if question.request.get("max_tokens") is None:
+        yield Reason("max_tokens_default", f"{needs.max_tokens} by policy")
+    if needs.sampling and sampling is Sampling.DROP:
+        yield Reason("sampling_dropped", ", ".join(needs.sampling))
+    elif needs.sampling:
+        yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")
+    if breakpoint_ is not None:
+        detail = f"after {breakpoint_.member}, about {breakpoint_.prefix_tokens} tokens, for 5 minutes"
+        yield Reason("marker_added", detail)

@@ -8,6 +8,8 @@ weights that were fitted to other features are not used.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log1p
 from zlib import crc32
@@ -61,28 +63,24 @@ def features(text: str) -> Features:
     seen = _seen(text)
     tokens = _TOKEN.findall(seen)
     cues = [0] * len(_WORDS)
-    grams: set[int] = set()
-    add, cue_of = grams.add, _CUE.get
-    words = numbers = letters = long_words = math = before = 0
-    for token in tokens:  # this loop is most of the time of a decision
-        here = crc32(token)
-        add(here % BUCKETS)
-        add(crc32(token, before) % BUCKETS)
-        before = here
+    hashes: dict[bytes, int] = {}
+    words = numbers = letters = long_words = math = 0
+    for token, count in Counter(tokens).items():  # this and the pairs are most of the time of a decision
+        hashes[token] = crc32(token)
         first = token[0]
         if first in _LETTERS:
-            words += 1
+            words += count
             size = len(token)
-            letters += size
+            letters += count * size
             if size >= _LONG_WORD:
-                long_words += 1
-            cue = cue_of(token)
+                long_words += count
+            cue = _CUE.get(token)
             if cue is not None:
-                cues[cue] += 1
+                cues[cue] += count
         elif first in _DIGITS:
-            numbers += 1
+            numbers += count
         elif first in _MATH:
-            math += 1
+            math += count
     total = len(tokens) or 1
     counts = (
         log1p(len(text)),
@@ -95,7 +93,7 @@ def features(text: str) -> Features:
         log1p(numbers),
         log1p(seen.count(b"?")),
         log1p(seen.count(b". ")),
-        len(set(tokens)) / total,
+        len(hashes) / total,
         float(b"```" in seen),
         float(b"$" in seen or b"\\" in seen),
         log1p(len(_OPTION.findall(seen))),
@@ -104,7 +102,15 @@ def features(text: str) -> Features:
         float(seen.rstrip().endswith(b"?")),
         *map(log1p, cues),
     )
-    return Features(counts, frozenset(grams))
+    return Features(counts, frozenset(_grams(tokens, hashes)))
+
+
+def _grams(tokens: Sequence[bytes], hashes: Mapping[bytes, int]) -> set[int]:
+    """Return the buckets of every word and of every pair, whose hash goes on from that of its first."""
+    before = [0, *map(hashes.__getitem__, tokens)]
+    grams = {code % BUCKETS for code in hashes.values()}
+    grams.update([code % BUCKETS for code in map(crc32, tokens, before)])
+    return grams
 
 
 def _seen(text: str) -> bytes:

@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 
 from costsvc.core.features import Features, features
 from costsvc.core.request import Tier
-from costsvc.core.scoring import Scale, Weights, explain, gains
+from costsvc.core.scoring import Gain, Scale, Weights, gains
 
 MIN_EXAMPLES = 300
 """With fewer outcomes that know every tier, nothing is claimed."""
@@ -114,9 +114,8 @@ class Score:
     """What a fit says of one request; `shadow` says why it does not decide, "" where it does."""
 
     fit: Fit
-    scale: Scale
     found: Features
-    gains: tuple[float, ...]
+    gains: tuple[Gain, ...]
     shadow: str
 
     @property
@@ -127,30 +126,23 @@ class Score:
     def tier(self, lowest: Tier, highest: Tier) -> Tier:
         """Return the tier that is worth its cost, within bounds."""
         price = self.fit.proof.price if self.fit.proof else 0.0
-        worth = worth_of(self.gains)[lowest - 1 : highest]
+        worth = worth_of(gain.total for gain in self.gains)[lowest - 1 : highest]
         return Tier(lowest + best(worth, self.fit.cost_shares[lowest - 1 : highest], price))
 
     def words(self, tier: Tier) -> str:
         """Say why a tier is chosen: the gains of each over the one below, and what the nearest comes from."""
         steps = ", ".join(
-            f"{above.label} over {below.label} {gain:+.2f}"
+            f"{above.label} over {below.label} {gain.total:+.2f}"
             for (below, above), gain in zip(pairwise(Tier), self.gains, strict=True)
         )
-        boundary = min(tier, Tier.MEDIUM) - 1
-        terms = explain(self.fit.weights, self.scale, self.found, boundary=boundary, most=_MAIN_TERMS)
+        terms = self.gains[min(tier, Tier.MEDIUM) - 1].main_terms(_MAIN_TERMS)
         return f"{tier.label}: expected {steps} ({', '.join(f'{t.name} {t.amount:+.2f}' for t in terms)})"
 
 
 def score_of(text: str, fit: Fit, scale: Scale, *, models: Sequence[str]) -> Score:
     """Return what a fit says of a text, where these models answer for the tiers."""
     found = features(text)
-    return Score(
-        fit=fit,
-        scale=scale,
-        found=found,
-        gains=gains(fit.weights, scale, found),
-        shadow=fit.why_not(models),
-    )
+    return Score(fit=fit, found=found, gains=gains(fit.weights, scale, found), shadow=fit.why_not(models))
 
 
 def worth_of(gained: Iterable[float]) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ from costsvc.core.usage import Usage
 _ESCAPED = re.compile(r"\\u00(?:31|5[fF]|6[1358cCeEfF]|7[24])")
 """Escapes, which nobody needs, of the letters in `cache_control` and `1h`: a breakpoint may hide there."""
 
+_TURN = {"role", "content"}
 _MARK = '"cache_control":{"type":"ephemeral"}'
 
 
@@ -32,8 +33,13 @@ class Breakpoint:
     """A breakpoint at the end of one member, and how long the prefix up to it is estimated to be."""
 
     member: str
-    marked: Member
+    unmarked: Member
     prefix_tokens: int
+
+    @property
+    def marked(self) -> Member:
+        """The member with the breakpoint."""
+        return _marked(self.unmarked)
 
 
 def place_breakpoint(request: ModelRequest, policy: Policy, model: Model) -> Breakpoint | None:
@@ -46,13 +52,27 @@ def place_breakpoint(request: ModelRequest, policy: Policy, model: Model) -> Bre
     prefix_tokens = _prefix_tokens(request, model)
     if prefix_tokens < model.min_cacheable_tokens:
         return None
-    return Breakpoint(member=member, marked=_marked(request.members[member]), prefix_tokens=prefix_tokens)
+    return Breakpoint(member=member, unmarked=request.members[member], prefix_tokens=prefix_tokens)
 
 
 def has_breakpoints(request: ModelRequest) -> bool:
     """Return whether the caller has placed breakpoints; a mention inside a text counts too, harmlessly."""
-    return any('"cache_control"' in member.text for member in request.members.values()) or (
-        "cache_control" in request.members
+    return "cache_control" in request.members or any(map(_has_breakpoint, request.members.values()))
+
+
+def _has_breakpoint(member: Member) -> bool:
+    """Look for it in the text, which is long to write where a member came without one: only if need be."""
+    if member.written is None and _is_plain(member.value):
+        return False
+    return '"cache_control"' in member.text
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value is none of blocks: a number, a text, or turns that are texts."""
+    if not isinstance(value, list):
+        return not isinstance(value, dict)
+    return all(
+        isinstance(turn, dict) and turn.keys() == _TURN and isinstance(turn["content"], str) for turn in value
     )
 
 

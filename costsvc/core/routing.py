@@ -70,8 +70,48 @@ class Decision:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A question answered by all evidence but its conversation; `concluded` makes the decision of it.
+
+    The last of `considered` can answer. `bounds` are None where the caller names the model; `shadow` is what
+    a score would choose that does not decide.
+    """
+
+    question: Question
+    considered: tuple[Candidate, ...]
+    reasons: tuple[Reason, ...]
+    shadow: tuple[Reason, ...]
+    bounds: Bounds | None
+    baseline: Model
+    baseline_nano_usd: int
+
+    def concluded(self, pin: Pin | None) -> Decision:
+        """Return the decision; `pin` is where the request's conversation is."""
+        considered, reasons = self.considered, self.reasons
+        chosen = considered[-1]
+        if pin is not None and self.bounds is not None:
+            chosen, reason = keep(self.question, pin, chosen, self.bounds)
+            considered += (chosen,) if chosen is not considered[-1] else ()
+            reasons += (reason,)
+        return Decision(
+            model=chosen.model,
+            tier=chosen.tier,
+            baseline=self.baseline,
+            candidates=considered,
+            reasons=(*reasons, *self.shadow, *_retirement(chosen.model, self.question.at)),
+            expected_cost_nano_usd=chosen.expected_cost_nano_usd,
+            expected_baseline_nano_usd=self.baseline_nano_usd,
+        )
+
+
 def decide(question: Question, pin: Pin | None = None) -> Decision:
-    """Choose a model; `pin` is where the request's conversation is.
+    """Choose a model: `weigh` and `Weighed.concluded` in one."""
+    return weigh(question).concluded(pin)
+
+
+def weigh(question: Question) -> Weighed:
+    """Choose a model by all but the place of its conversation.
 
     Evidence is taken in this order: the model that the caller names; the operator's rules and the task; what
     each model can do; the conversation; the local score, which stands in for the task where it serves; for
@@ -84,33 +124,21 @@ def decide(question: Question, pin: Pin | None = None) -> Decision:
     """
     wanted = _wanted(question)
     considered = _considered(consider(question, model, tier) for model, tier in wanted.models)
-    chosen, reasons = considered[-1], [*wanted.reasons, *_passed_over(considered)]
-    if pin is not None and wanted.bounds is not None:
-        chosen, reason = keep(question, pin, chosen, wanted.bounds)
-        considered += (chosen,) if chosen is not considered[-1] else ()
-        reasons.append(reason)
-    more = (*_in_shadow(question, wanted), *_retirement(chosen.model, question.at))
-    return _decision(question, chosen, considered, (*reasons, *more))
-
-
-def _decision(
-    question: Question, chosen: Candidate, considered: tuple[Candidate, ...], reasons: tuple[Reason, ...]
-) -> Decision:
-    """Return the decision with its baseline, which is the model itself where the caller names it."""
+    chosen = considered[-1]
     baseline = question.catalog.models[question.policy.baseline_model]
     if question.request.model:
         baseline = chosen.model
     baseline_nano_usd = chosen.expected_cost_nano_usd
     if baseline is not chosen.model:
         baseline_nano_usd = question.cost_nano_usd(baseline, question.expected(baseline))
-    return Decision(
-        model=chosen.model,
-        tier=chosen.tier,
+    return Weighed(
+        question=question,
+        considered=considered,
+        reasons=(*wanted.reasons, *_passed_over(considered)),
+        shadow=tuple(_in_shadow(question, wanted)),
+        bounds=wanted.bounds,
         baseline=baseline,
-        candidates=considered,
-        reasons=reasons,
-        expected_cost_nano_usd=chosen.expected_cost_nano_usd,
-        expected_baseline_nano_usd=baseline_nano_usd,
+        baseline_nano_usd=baseline_nano_usd,
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from math import sqrt
-from operator import mul
+from math import copysign, sqrt
+from operator import mul, sub, truediv
 from struct import Struct, error
 
 from costsvc.core.features import BUCKETS, NAMES, VERSION, Features
@@ -26,6 +26,8 @@ MAX_DEVIATIONS = 3.0
 
 _LEAST_UNIT = 1e-30
 """What is smaller is no weight; its inverse may not even be a number."""
+
+_TERMS = ("always", "words", *NAMES)
 
 _MAGIC = b"CSW1"
 _HEAD = Struct("<4sHHH")
@@ -45,9 +47,10 @@ class Scale:
 
     def standard(self, counts: Sequence[float]) -> list[float]:
         """Return counts in deviations from their means."""
+        found = map(truediv, map(sub, counts, self.means), self.deviations)
         return [
-            max(-MAX_DEVIATIONS, min(MAX_DEVIATIONS, (count - mean) / deviation))
-            for count, mean, deviation in zip(counts, self.means, self.deviations, strict=True)
+            each if -MAX_DEVIATIONS <= each <= MAX_DEVIATIONS else copysign(MAX_DEVIATIONS, each)
+            for each in found
         ]
 
 
@@ -122,30 +125,39 @@ def read_prior(text: str) -> tuple[Scale, Weights]:
     return scale, Weights(gains=gains)
 
 
-def gains(weights: Weights, scale: Scale, found: Features) -> tuple[float, ...]:
-    """Return how much better each tier would answer than the one below, in units of quality, 0 to 1."""
-    counts, grams = scale.standard(found.counts), found.grams
-    weight = 1 / sqrt(len(grams) or 1)
-    return tuple(
-        gain.intercept
-        + sum(map(mul, gain.counts, counts))
-        + (gain.gram_unit * weight * sum(map(gain.grams.__getitem__, grams)) if gain.gram_unit else 0.0)
-        for gain in weights.gains
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """How much better one tier would answer than the one below, in units of quality, 0 to 1, and by what.
+
+    `counts` in the order of `NAMES`.
+    """
+
+    always: float
+    words: float
+    counts: tuple[float, ...]
+    total: float
+
+    def main_terms(self, most: int) -> list[Term]:
+        """Return what the gain comes from, the largest first; together, all terms add up to it."""
+        amounts = (self.always, self.words, *self.counts)
+        size_of = tuple(map(abs, amounts)).__getitem__
+        largest = sorted(range(len(amounts)), key=size_of, reverse=True)[:most]
+        return [Term(_TERMS[at], amounts[at]) for at in largest]
 
 
-def explain(
-    weights: Weights, scale: Scale, found: Features, *, boundary: int, most: int = 5
-) -> tuple[Term, ...]:
-    """Return what a gain comes from, the largest first; together, all terms add up to it."""
-    gain = weights.gains[boundary]
-    weight = gain.gram_unit / sqrt(len(found.grams) or 1)
-    terms = [
-        Term("always", gain.intercept),
-        Term("words", weight * sum(gain.grams[gram] for gram in found.grams)),
-        *map(Term, NAMES, map(mul, gain.counts, scale.standard(found.counts))),
-    ]
-    return tuple(sorted(terms, key=lambda term: -abs(term.amount))[:most])
+def gains(weights: Weights, scale: Scale, found: Features) -> tuple[Gain, ...]:
+    """Return how much better each tier would answer than the one below."""
+    standard = scale.standard(found.counts)
+    weight = 1 / sqrt(len(found.grams) or 1)
+    return tuple(_gain(each, standard, found.grams, weight) for each in weights.gains)
+
+
+def _gain(weights: GainWeights, standard: Sequence[float], grams: Iterable[int], weight: float) -> Gain:
+    unit = weights.gram_unit
+    words = unit * weight * sum([weights.grams[gram] for gram in grams]) if unit else 0.0
+    counts = tuple(map(mul, weights.counts, standard))
+    total = weights.intercept + sum(counts) + words
+    return Gain(always=weights.intercept, words=words, counts=counts, total=total)
 
 
 def quantized(values: Sequence[float]) -> tuple[array[int], float]:

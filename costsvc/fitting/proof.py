@@ -120,5 +120,5 @@ def _unseen_worth(scale: Scale, prior: Weights, examples: Sequence[Example], fol
     for n in range(FOLDS):
         weights = fit(scale, prior, [each for each, k in zip(examples, fold, strict=True) if k != n])
         for row in np.flatnonzero(fold == n).tolist():
-            worth[row] = worth_of(gains(weights, scale, examples[row].features))
+            worth[row] = worth_of(gain.total for gain in gains(weights, scale, examples[row].features))
     return worth

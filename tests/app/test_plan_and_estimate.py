@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from costsvc.app.observations import Observations
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, NoModelFits, UnknownModel
 from costsvc.core.policy import read_policy
 from costsvc.core.request import ModelRequest, Tier, read_messages_json
@@ -157,3 +158,27 @@ def test_worst_is_above_upper_is_above_expected(members, task, conversation):
             assert rises(cost)
         assert found.standard_warm.expected <= found.standard_cold.expected
         assert found.batch_cold.worst <= found.standard_cold.worst
+
+
+pins = st.builds(
+    Pin,
+    model=st.sampled_from([*POLICY.models, "claude-none"]),
+    turns=st.integers(1, 30),
+    cached_tokens=st.integers(0, 5_000),
+    cached_until=st.sampled_from([AT - timedelta(minutes=1), AT + timedelta(minutes=1)]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    members=members, task=st.sampled_from(["", "faq", "support", "analysis"]), pin=pins, pinned=st.booleans()
+)
+def test_a_plan_that_learns_its_place_later_is_the_same(members, task, pin, pinned):
+    """What is known of a conversation changes a plan alike, whenever it becomes known."""
+    asked = request(members, task=task, conversation_id="c", model="claude-opus-5-5" if pinned else "")
+    used = planner()
+    at_once, later = used.plan(asked, "t", AT, pin), used.continued(used.plan(asked, "t", AT), pin)
+    assert later.decision == at_once.decision
+    assert later.breakpoint == at_once.breakpoint
+    assert later.pin == at_once.pin
+    assert later.body(stream=False) == at_once.body(stream=False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from costsvc.core.local_score import Fit, Proof, Routed, Score, best, score_of, worth_of
 from costsvc.core.request import Tier
-from costsvc.core.scoring import read_prior
+from costsvc.core.scoring import Gain, read_prior
 from costsvc.data import read_text
 
 SCALE, PRIOR = read_prior(read_text("score_prior.json"))
@@ -35,10 +35,15 @@ FIT = Fit(
 GAINS = st.floats(-1, 1)
 
 
+def gain(total: float) -> Gain:
+    """Return a gain that comes from nothing in particular."""
+    return Gain(always=total, words=0.0, counts=(), total=total)
+
+
 def score(first: float, second: float, **fields: object) -> Score:
     """Return a score with these gains."""
     made = score_of("Why?", replace(FIT, **fields), SCALE, models=MODELS)  # type: ignore[arg-type]
-    return replace(made, gains=(first, second))
+    return replace(made, gains=(gain(first), gain(second)))
 
 
 def test_a_tier_is_worth_its_cost_or_not_chosen() -> None:

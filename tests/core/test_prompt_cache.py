@@ -19,7 +19,7 @@ from costsvc.core.prompt_cache import (
     place_breakpoint,
     worst_usage,
 )
-from costsvc.core.request import ModelRequest, read_messages_json
+from costsvc.core.request import ModelRequest, read_messages_json, simple_members
 from costsvc.core.usage import Usage
 
 CATALOG = load_catalog_files()
@@ -354,3 +354,14 @@ def test_escapes_of_other_characters_hide_nothing() -> None:
     source = r'{"system":"\u00e9\u4e2d \u003cb\u003e","messages":[{"role":"user","content":"x"}]}'
     request = ModelRequest(members=read_messages_json(source.encode()))
     assert worst_usage(request, None, MODEL, 5_000, 5).input_tokens == 5_000
+
+
+@given(st.text(max_size=50), st.lists(st.text(max_size=50), min_size=1, max_size=3))
+def test_typed_fields_have_no_breakpoints(system: str, turns: list[str]) -> None:
+    """Whatever they say; that is known without their text, which is long to write."""
+    request = ModelRequest(members=simple_members(system, [("user", turn) for turn in turns], 9))
+    assert not has_breakpoints(request)
+    assert all(member.written is None for member in request.members.values())
+    found = place_breakpoint(ModelRequest(members=simple_members(LONG, [("user", system)], 9)), POLICY, MODEL)
+    assert found is not None
+    assert markers(found.marked.value) == 1

@@ -12,7 +12,7 @@ from costsvc.core.local_score import Score, score_of
 from costsvc.core.policy import Policy, read_policy
 from costsvc.core.request import ModelRequest, Tier
 from costsvc.core.routing import Decision, decide
-from costsvc.core.scoring import read_prior
+from costsvc.core.scoring import Gain, read_prior
 from costsvc.data import read_text
 from tests.core.fits import proved
 from tests.core.test_routing import CATALOG, FORCED, NOW, POLICY, SOURCE, ask, asked
@@ -32,7 +32,8 @@ def scored(
     pin: Pin | None = None,
 ) -> Decision:
     """Decide on a request with these gains."""
-    return decide(replace(asked(request, policy), score=replace(score, gains=gains)), pin)
+    made = tuple(Gain(always=gain, words=0.0, counts=(), total=gain) for gain in gains)
+    return decide(replace(asked(request, policy), score=replace(score, gains=made)), pin)
 
 
 def codes(decision: Decision) -> list[str]:

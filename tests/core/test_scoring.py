@@ -12,7 +12,6 @@ from costsvc.core.scoring import (
     Scale,
     Weights,
     WeightsUnreadable,
-    explain,
     gains,
     quantized,
     read_prior,
@@ -54,9 +53,9 @@ def test_weights_survive_the_store(some: Weights) -> None:
 def test_the_terms_add_up(some: Weights, text: str) -> None:
     """An explanation that names every term adds up to the gain that it explains."""
     found = features(text)
-    for boundary, gain in enumerate(gains(some, SCALE, found)):
-        terms = explain(some, SCALE, found, boundary=boundary, most=len(NAMES) + 2)
-        assert sum(term.amount for term in terms) == pytest.approx(gain, abs=1e-6)
+    for gain in gains(some, SCALE, found):
+        terms = gain.main_terms(len(NAMES) + 2)
+        assert sum(term.amount for term in terms) == pytest.approx(gain.total, abs=1e-6)
         assert [abs(term.amount) for term in terms] == sorted((abs(t.amount) for t in terms), reverse=True)
 
 

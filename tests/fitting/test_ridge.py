@@ -29,7 +29,7 @@ def examples(
 
 def total_gain(weights: object, prompt: str) -> float:
     """Return what the highest tier is guessed to gain over the lowest."""
-    return sum(gains(weights, SCALE, features(prompt)))  # type: ignore[arg-type]
+    return sum(gain.total for gain in gains(weights, SCALE, features(prompt)))  # type: ignore[arg-type]
 
 
 def test_a_fit_learns_which_words_are_hard() -> None:
@@ -42,7 +42,8 @@ def test_a_fit_learns_which_words_are_hard() -> None:
 def test_a_gain_over_two_boundaries_is_shared() -> None:
     """Where the middle tier was never asked, half of the gain belongs to each step."""
     weights = fit(SCALE, PRIOR, examples(300, tiers=(True, False, True)))
-    first, second = gains(weights, SCALE, features("A question about lemma number 5001"))
+    found = features("A question about lemma number 5001")
+    first, second = (gain.total for gain in gains(weights, SCALE, found))
     assert first == pytest.approx(second, abs=0.05)
     assert first + second > 0.6
 
