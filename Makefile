@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= $(HOME)/.local/share/costsvc
 READY := .venv/.ready
 
-.PHONY: run test faults demo proto lint format bench bench-router bench-cache lock clean help
+.PHONY: run test faults demo proto lint format bench bench-quality bench-router bench-cache lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -50,6 +50,9 @@ format: $(READY)  ## put the code and the protos into form
 
 proto: $(READY) .venv-proto/.ready  ## generate the stubs from protos/
 	$(BIN)/python protos/generate.py
+
+bench-quality: $(READY)  ## what ways of routing cost and get right, on questions of known difficulty
+	@$(BIN)/python -m benchmarks.quality
 
 bench: $(READY)  ## measure the service against its targets
 	@$(BIN)/python -m benchmarks.bench
