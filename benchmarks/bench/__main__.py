@@ -26,11 +26,11 @@ from benchmarks.bench.neighbour import measure_neighbour
 from benchmarks.bench.page import write
 from benchmarks.bench.processes import ProcessFailed, cores
 from benchmarks.bench.reports import measure_reports
-from benchmarks.bench.rounds import measure_cpu
+from benchmarks.bench.rounds import FLOORS, measure_cpu
 from benchmarks.bench.streams import measure_streams
 from benchmarks.bench.table import Row, as_markdown, circumstances
 
-PARTS = ("startup", "decision", "memory", "route", "complete", "stream", "neighbour", "report")
+PARTS = ("startup", "decision", "memory", "route", "complete", "hit", "stream", "neighbour", "report")
 ROUNDS = 15
 START_UP_LIMIT_S = 5.0
 
@@ -61,7 +61,7 @@ async def _measured(at: Installation, parts: Collection[str], rounds: int, *, pr
     memory = await measure_memory(at) if "memory" in parts else []
     if profiled:
         at.server.signal(signal.SIGUSR1)
-    names = [name for name in ("Route", "Complete") if name.lower() in parts]
+    names = [name for name in FLOORS if name.lower() in parts]
     cpu = await measure_cpu(at, names, rounds) if names else []
     streams = await measure_streams(at, rounds) if "stream" in parts else []
     neighbour = await measure_neighbour(at) if "neighbour" in parts else []

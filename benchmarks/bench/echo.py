@@ -2,7 +2,8 @@
 
     python -m benchmarks.bench.echo FOLDER
 
-FOLDER has `route` and `complete`, the serialized answers to give. The address is said on standard error.
+FOLDER has `route`, `complete` and `hit`, the serialized answers to give. The address is
+said on standard error.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ class Echo(v1.CostServiceServicer):
     def __init__(self, folder: Path) -> None:
         self._route = v1.RouteResponse.FromString((folder / "route").read_bytes())
         self._complete = v1.CompleteResponse.FromString((folder / "complete").read_bytes())
+        self._hit = v1.CompleteResponse.FromString((folder / "hit").read_bytes())
 
     async def Route(self, _request: v1.RouteRequest, _context: Any) -> v1.RouteResponse:  # noqa: N802 - the schema's
         """Answer."""
         return self._route
 
-    async def Complete(self, _request: v1.CompleteRequest, _context: Any) -> v1.CompleteResponse:  # noqa: N802 - too
+    async def Complete(self, request: v1.CompleteRequest, _context: Any) -> v1.CompleteResponse:  # noqa: N802 - too
         """Answer."""
-        return self._complete
+        return self._hit if request.request.cache_namespace else self._complete
 
 
 async def main(folder: Path) -> None:

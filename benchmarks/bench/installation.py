@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -12,12 +13,16 @@ from pathlib import Path
 
 import grpc
 
-from benchmarks.bench.messages import COMPLETE, QUESTION, ROUTE
+from benchmarks.bench.messages import COMPLETE, HIT, POLICY, QUESTION, ROUTE
 from benchmarks.bench.processes import Program, cores, python
 from costsvc import v1
+from costsvc.data import read_text
 from costsvc.store.embedded import EmbeddedValkey
 
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 << 20), ("grpc.use_local_subchannel_pool", 1))
+STORED_S = 0.2
+"""An answer is stored a moment after it was given."""
+
 _SERVE = "import sys; from costsvc.cli import main; sys.argv = ['costsvc', *sys.argv[1:]]; main()"
 
 
@@ -44,9 +49,10 @@ async def install(stack: AsyncExitStack, profile: str | None = None) -> Installa
     os.sched_setaffinity(0, {others})
     provider_url = await _provider(stack, folder, others)
     store = await stack.enter_async_context(EmbeddedValkey(folder / "store"))
-    server = await stack.enter_async_context(
-        serve(folder, measured, "--redis-url", store.url, "--upstream-url", provider_url, profile=profile)
-    )
+    policy = folder / "policy.toml"
+    policy.write_text(read_text("policy.toml") + POLICY)
+    places = ("--redis-url", store.url, "--upstream-url", provider_url, "--policy", str(policy))
+    server = await stack.enter_async_context(serve(folder, measured, *places, profile=profile))
     target = await listening(server)
     start_rss_mb = server.rss_mb()
     costs = await _stub(stack, target)
@@ -107,6 +113,11 @@ async def _examples(folder: Path, costs: v1.CostServiceStub) -> str:
     """Leave real answers for the echo to give; return the body that the service sends to the provider."""
     (folder / "route").write_bytes((await costs.Route(ROUTE)).SerializeToString())
     (folder / "complete").write_bytes((await costs.Complete(COMPLETE)).SerializeToString())
+    await costs.Complete(HIT)
+    await asyncio.sleep(STORED_S)
+    hit = await costs.Complete(HIT)
+    assert hit.cache_outcome == v1.CACHE_OUTCOME_HIT, hit
+    (folder / "hit").write_bytes(hit.SerializeToString())
     routed = await costs.Route(v1.RouteRequest(request=QUESTION, include_body=True))
     return bytes(routed.messages_json).decode()
 

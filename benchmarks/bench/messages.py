@@ -23,6 +23,14 @@ QUESTION = v1.Request(
 ROUTE = v1.RouteRequest(request=QUESTION)
 COMPLETE = v1.CompleteRequest(request=QUESTION)
 
+NAMESPACE = "bench"
+POLICY = f"[response_cache.{NAMESPACE}]\nttl_s = 3600\n"
+"""What the shipped policy is extended by; calls that name no namespace are not cached."""
+
+HIT = v1.CompleteRequest(request=QUESTION)
+"""The same question, answered from the cache after the first time."""
+HIT.request.cache_namespace = NAMESPACE
+
 _EXPLAIN = v1.Request(
     messages=[
         v1.Message(text="Explain at length what makes the chain of a bicycle wear out. How can one tell?")

@@ -13,7 +13,7 @@ from statistics import median
 
 from benchmarks.bench.installation import Installation
 from benchmarks.bench.load import Call, load
-from benchmarks.bench.messages import COMPLETE, ROUTE
+from benchmarks.bench.messages import COMPLETE, HIT, ROUTE
 from benchmarks.bench.processes import Program, busy_us, cores
 from benchmarks.bench.table import Row, spread
 
@@ -21,10 +21,14 @@ WARM_UP_CALLS = 300
 CALLS = 240
 UNIT_CALLS = 800
 AT_ONCE = 8
-LIMITS = {"Route": 1.5, "Complete": 4.0}
+LIMITS = {"Route": 1.5, "Complete": 4.0, "hit": 2.5}
 """What a call may cost above its floors, in E."""
 
-FLOORS = {"Route": ("echo of Route",), "Complete": ("echo of Complete", "SDK's post")}
+FLOORS = {
+    "Route": ("echo of Route",),
+    "Complete": ("echo of Complete", "SDK's post"),
+    "hit": ("echo of hit",),
+}
 
 
 class Rounds:
@@ -35,8 +39,10 @@ class Rounds:
         self._calls: dict[str, tuple[Program, Call]] = {
             "Route": (at.server, lambda: at.costs.Route(ROUTE)),
             "Complete": (at.server, lambda: at.costs.Complete(COMPLETE)),
+            "hit": (at.server, lambda: at.costs.Complete(HIT)),
             "echo of Route": (at.echo, lambda: at.echoes.Route(ROUTE)),
             "echo of Complete": (at.echo, lambda: at.echoes.Complete(COMPLETE)),
+            "echo of hit": (at.echo, lambda: at.echoes.Complete(HIT)),
         }
         self.unit_us: list[float] = []
         self.cpu_us: dict[tuple[str, int], list[float]] = defaultdict(list)
