@@ -41,7 +41,7 @@ class NearAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A question to the cache: where its answer is kept, by what rules, and of which model.
+    """A question to the cache: where its answer is kept, and by what rules.
 
     `near` is None where only the exact repetition will do.
     """
@@ -50,7 +50,6 @@ class Asked:
     place: Place
     near: NearAsked | None
     numbers: Numbers
-    model: str
 
 
 class Asking:
@@ -95,7 +94,6 @@ class Asking:
             place=Place(scope, prints.exact),
             near=near,
             numbers=numbers,
-            model=attempt.plan.decision.model.id,
         )
 
     async def _prints(self, plan: Plan, namespace: Namespace) -> _Prints | None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from costsvc.app.asked import Asked, Asking
+from costsvc.app.asked import Asked
 from costsvc.app.attempt import Attempt, Completed, entry_of
 from costsvc.app.audience import Audience
 from costsvc.app.hit import hit
 from costsvc.app.hits import Hits
 from costsvc.app.in_flight import InFlight
 from costsvc.app.leading import End, Ended, Leading
+from costsvc.app.looking import Look, Looking
 from costsvc.app.near import NearIdentical
 from costsvc.app.once import Run
 from costsvc.app.planner import Planner
@@ -21,7 +22,7 @@ from costsvc.core.cacheable import CacheOutcome, why_not_kept
 from costsvc.core.entry import Entry
 from costsvc.core.errors import CacheMiss, DeadlineTooShort, StoreUnavailable
 from costsvc.core.namespace import Near
-from costsvc.core.request import CacheMode, ModelRequest
+from costsvc.core.request import CacheMode
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 from costsvc.store.response_codec import StoredAnswer
@@ -34,7 +35,8 @@ class Cached:
     def __init__(
         self,
         *,
-        asking: Asking,
+        looking: Looking,
+        leading: Leading,
         responses: Responses,
         near: NearIdentical,
         hits: Hits,
@@ -43,7 +45,8 @@ class Cached:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._asking = asking
+        self.looking = looking
+        self._leading = leading
         self._responses = responses
         self._near = near
         self._hits = hits
@@ -51,13 +54,8 @@ class Cached:
         self._planner = planner
         self._metrics = metrics
         self._clock = clock
-        self._leading = Leading(responses, in_flight, clock)
 
-    def check(self, request: ModelRequest) -> None:
-        """Raise InvalidRequest where a call names a namespace that there is not."""
-        self._asking.check(request)
-
-    async def answer(self, attempt: Attempt, audience: Audience, run: Run) -> Completed:
+    async def answer(self, attempt: Attempt, look: Look, audience: Audience, run: Run) -> Completed:
         """Return a stored answer, the answer of a call that runs, or else that of `run`.
 
         What runs goes on when its caller leaves; what waits does not.
@@ -67,71 +65,76 @@ class Cached:
             DeadlineTooShort: this call's time ended while it waited for another's answer.
             And what `run` raises.
         """
-        asked = await self._ask(attempt)
+        asked = look.asked
         if isinstance(asked, Asked):
             missed = replace(attempt, cache_outcome=CacheOutcome.MISS)
-            completed = await self._answer(asked, missed, audience, run)
+            completed = await self._answer(look, asked, missed, audience, run)
         elif attempt.plan.request.cache_mode is CacheMode.ONLY:
             raise CacheMiss(asked.value)
         else:
-            completed = await self._in_flight.run(run(replace(attempt, cache_outcome=asked), audience))
+            completed = await self._in_flight.run(run(replace(attempt, cache_outcome=asked), look, audience))
         self._metrics.cache(completed.attempt.cache_outcome.value)
         return completed
 
-    async def _ask(self, attempt: Attempt) -> Asked | CacheOutcome:
-        try:
-            return await self._asking.ask(attempt)
-        except StoreUnavailable:
-            return CacheOutcome.MISS
-
-    async def _answer(self, asked: Asked, attempt: Attempt, audience: Audience, run: Run) -> Completed:
+    async def _answer(
+        self, look: Look, asked: Asked, attempt: Attempt, audience: Audience, run: Run
+    ) -> Completed:
         match attempt.plan.request.cache_mode:
             case CacheMode.REFRESH:
-                return await self._lead(asked, attempt, run)
+                return await self._lead(look, asked, attempt, run)
             case CacheMode.ONLY:
-                found = await self._look_up(asked, attempt)
+                found = await self._found(look, asked, attempt)
                 if isinstance(found, Completed):
                     return found
                 raise CacheMiss(CacheOutcome.MISS.value)
-        while True:
-            flight = self._leading.flight(asked.place)
-            if flight is None:
-                found = await self._look_up(asked, attempt, token=attempt.response_id)
-                if isinstance(found, Completed):
-                    return found
-                flight = self._leading.flight(asked.place)
-                if found is Turn.LEAD or (found is Turn.NONE and flight is None):
-                    return await self._lead(asked, attempt, run)
-                flight = flight or self._leading.follow_elsewhere(asked.place)
-            end = await self._leading.joined(flight, attempt)
-            if isinstance(end, StoredAnswer) and (completed := self._served(end, asked, attempt)):
-                return completed
-            attempt = self._resumed(attempt)
-            if end is not Ended.NEXT:
-                return await self._in_flight.run(run(attempt, audience))
+        return await self._lead_or_follow(look, asked, attempt, audience, run)
 
-    async def _look_up(self, asked: Asked, attempt: Attempt, *, token: str = "") -> Completed | Turn:
-        """Return the stored answer, or whose turn it is; NONE where the store is away."""
+    async def _lead_or_follow(
+        self, look: Look, asked: Asked, attempt: Attempt, audience: Audience, run: Run
+    ) -> Completed:
+        while True:
+            found = await self._found(look, asked, attempt)
+            if isinstance(found, Completed):
+                return found
+            flight = self._leading.flight(asked.place)
+            if found is Turn.LEAD or (found is Turn.NONE and flight is None):
+                return await self._lead(look, asked, attempt, run)
+            if found is not None and flight is None:
+                flight = self._leading.follow_elsewhere(asked.place)
+            if flight is not None:
+                end = await self._leading.joined(flight, attempt)
+                if isinstance(end, StoredAnswer) and (completed := self._served(end, asked, attempt)):
+                    return completed
+                attempt = self._resumed(attempt)
+                if end is not Ended.NEXT:
+                    return await self._in_flight.run(run(attempt, look, audience))
+            look = await self.looking.look_again(look, attempt)
+
+    async def _found(self, look: Look, asked: Asked, attempt: Attempt) -> Completed | Turn | None:
+        """Return the stored answer, or whose turn it is: NONE where the store is away, None if not asked."""
+        if look.found is None:
+            return None
         try:
-            found = await self._responses.look_up(asked.place, token=token)
+            found = look.found.result()
             if isinstance(found, StoredAnswer):
                 if completed := self._served(found, asked, attempt):
                     return completed
-                found = await self._responses.take_turn(asked.place, token)
+                found = None
+            if found is None:
+                found = await self._responses.take_turn(asked.place, look.token)
         except StoreUnavailable:
             return Turn.NONE
-        completed = await self._look_nearby(asked, attempt)
+        completed = self._found_nearby(look, asked, attempt)
         if completed is not None and found is Turn.LEAD:
-            self._in_flight.start(self._tell(asked, Ended.NEXT, token))
+            self.looking.give_up(look)
         return completed or found
 
-    async def _look_nearby(self, asked: Asked, attempt: Attempt) -> Completed | None:
+    def _found_nearby(self, look: Look, asked: Asked, attempt: Attempt) -> Completed | None:
         """Return the stored answer to a near-identical question, where such are served."""
-        near = asked.near
-        stored = await self._near.find(asked) if asked.namespace.near is Near.ON else None
-        if stored is None or near is None:
+        stored = look.near.found if look.near and asked.namespace.near is Near.ON else None
+        if stored is None or asked.near is None:
             return None
-        rules = tuple(dict.fromkeys((*near.rules, *stored.rules)))
+        rules = tuple(dict.fromkeys((*asked.near.rules, *stored.rules)))
         completed = self._served(stored, asked, attempt, rules=rules)
         if completed is not None:
             self._near.served(asked)
@@ -171,16 +174,16 @@ class Cached:
             total_ms=total_ms,
         )
 
-    async def _lead(self, asked: Asked, attempt: Attempt, run: Run) -> Completed:
+    async def _lead(self, look: Look, asked: Asked, attempt: Attempt, run: Run) -> Completed:
         """Ask the provider for all who wait, and for the cache: what it wants is read to its end."""
         token = attempt.response_id
 
         async def ask() -> Completed:
             audience = Audience()
             with audience.member():
-                return await run(attempt, audience)
+                return await run(attempt, look, audience)
 
-        shadow = await self._near.find(asked) if asked.namespace.near is Near.SHADOW else None
+        shadow = look.near.found if look.near and asked.namespace.near is Near.SHADOW else None
         completed = await self._leading.lead(
             asked.place,
             token,
@@ -195,7 +198,7 @@ class Cached:
     def _to_share(self, asked: Asked, completed: Completed) -> End:
         """Return an answer as others may have it."""
         attempt, resolve = completed.attempt, self._planner.catalog.resolve
-        model = attempt.plan.classified_model or asked.model
+        model = attempt.plan.chosen_model
         why = why_not_kept(
             completed.message,
             asked.namespace.allowed,

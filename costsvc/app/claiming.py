@@ -20,6 +20,7 @@ from costsvc.app.waiting import wait_s
 from costsvc.core.errors import CostsvcError, OutcomeUnknown, RequestIdReused, StillRunning, StoreUnavailable
 from costsvc.ports import Clock
 from costsvc.store.claims import Answered, Claim, Claimed, Claims, Ending, Standing
+from costsvc.store.exchange import Exchange, Pending
 from costsvc.store.leases import LEASE
 from costsvc.store.presence import one_call
 
@@ -52,6 +53,32 @@ class Leader:
             return await asyncio.shield(self.task)
 
 
+Found = Claimed | Answered | Standing | None
+"""What became of a claim; None where the store is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A claim that was asked for."""
+
+    leader: Leader
+    asked: Pending[Claimed | Answered | Standing]
+    not_after: datetime
+
+    def found(self) -> Found:
+        """Return what became of it: read it once."""
+        leader = self.leader
+        try:
+            found = self.asked.result()
+        except StoreUnavailable:
+            leader.is_open, leader.doubtful_until = True, self.not_after
+            return None
+        leader.is_open |= isinstance(found, Claimed)
+        if found == Claimed(again=True):
+            log.warning("request_runs_again", tenant=leader.claim.tenant, request_id=leader.claim.request_id)
+        return found
+
+
 class Claiming:
     """The claims of this process."""
 
@@ -66,8 +93,20 @@ class Claiming:
         leader.is_open = False
         await self.endings.tell(leader.claim, ending, leader.doubtful_until)
 
-    async def claim(self, leader: Leader, attempt: Attempt) -> Attempt | Answered:
+    def ask(self, exchange: Exchange, leader: Leader) -> Asking:
+        """Ask for the request id of a call, along with other questions; `found` reads the answer."""
+        now = self._clock.now()
+        not_after = now + LATEST
+        repeats_lost = self._policy_in_force.policy.repeats_lost
+        asked = self._claims.ask(
+            exchange, leader.claim, now=now, not_after=not_after, repeats_lost=repeats_lost
+        )
+        return Asking(leader, asked, not_after)
+
+    async def claim(self, leader: Leader, attempt: Attempt, found: Found) -> Attempt | Answered:
         """Return the attempt once it may be made, or what an earlier call has answered.
+
+        `found` is what was found at first; the same attempt is returned where that let it be made.
 
         Where the store is away the attempt may be made, unless another was just seen to run: within a lease.
 
@@ -76,7 +115,6 @@ class Claiming:
             Deserted: its callers have left while another ran.
         """
         began_s, seen_s = self._clock.monotonic(), -math.inf
-        found = await self._ask(leader)
         while True:
             now_s = self._clock.monotonic()
             match found:
@@ -97,26 +135,10 @@ class Claiming:
                 raise Deserted
             attempt = self.resumed(attempt)
             with one_call():  # the time for the store is for the call that may follow
-                found = await self._ask(leader)
-
-    async def _ask(self, leader: Leader) -> Claimed | Answered | Standing | None:
-        """Claim, or learn who has the claim; None where the store is away."""
-        now = self._clock.now()
-        not_after = now + LATEST
-        try:
-            found = await self._claims.claim(
-                leader.claim,
-                now=now,
-                not_after=not_after,
-                repeats_lost=self._policy_in_force.policy.repeats_lost,
-            )
-        except StoreUnavailable:
-            leader.is_open, leader.doubtful_until = True, not_after
-            return None
-        leader.is_open |= isinstance(found, Claimed)
-        if found == Claimed(again=True):
-            log.warning("request_runs_again", tenant=leader.claim.tenant, request_id=leader.claim.request_id)
-        return found
+                exchange = Exchange()
+                asking = self.ask(exchange, leader)
+                await exchange.send()
+                found = asking.found()
 
     def left_s(self, attempt: Attempt) -> float:
         """Return how much of its time an attempt has left."""

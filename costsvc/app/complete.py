@@ -21,6 +21,7 @@ from costsvc.app.cascade import Cascade
 from costsvc.app.classifier import Classifier
 from costsvc.app.conversations import Conversations
 from costsvc.app.learner import Learner
+from costsvc.app.looking import Look, Looking
 from costsvc.app.making import Making
 from costsvc.app.once import Once, Run
 from costsvc.app.plan import Plan
@@ -47,6 +48,7 @@ class Completions:
         planner: Planner,
         settlement: Settlement,
         once: Once,
+        looking: Looking,
         conversations: Conversations,
         cached: Cached,
         classifier: Classifier,
@@ -60,6 +62,7 @@ class Completions:
         self._planner = planner
         self._settlement = settlement
         self._once = once
+        self._looking = looking
         self._conversations = conversations
         self._cached = cached
         self._classifier = classifier
@@ -78,7 +81,7 @@ class Completions:
             InvalidRequest, UnknownModel, NoModelFits: as planning raises them.
         """
         self._settlement.check_room()
-        self._cached.check(request)
+        self._looking.check(request)
         now, now_s = self._clock.now(), self._clock.monotonic()
         if caller.deadline_s <= now_s:
             raise DeadlineTooShort
@@ -154,22 +157,22 @@ class Completions:
     async def _answer_once(self, attempt: Attempt, audience: Audience, run: Run) -> Completed:
         """Answer a request id once, and a question from the cache, on the model of its conversation."""
         if not attempt.plan.request.request_id:
-            return await self._cached.answer(await self._continued(attempt), audience, run)
+            return await self._cached.answer(attempt, await self._looking.look(attempt), audience, run)
 
-        async def answer(attempt: Attempt, audience: Audience) -> Completed:
-            completed = await self._cached.answer(await self._continued(attempt), audience, run)
+        async def answer(attempt: Attempt, look: Look, audience: Audience) -> Completed:
+            completed = await self._cached.answer(attempt, look, audience, run)
             if completed.origin is not None:
-                await self._once.keep(completed, self._cached.entry(completed))
+                self._once.keep_soon(completed, self._cached.entry(completed))
             return completed
 
         return await self._once.answer(attempt, answer)
 
     async def _answer(
-        self, first: Attempt, audience: Audience, relay: Relay[Started] | None = None
+        self, first: Attempt, look: Look, audience: Audience, relay: Relay[Started] | None = None
     ) -> Completed:
         """Answer on tier after tier until the checks are met; nothing is shown while another may follow."""
         try:
-            attempt = await self._classifier.classified(first)
+            attempt = await self._classifier.classified(self._continued(first, look))
             cascade = Cascade(attempt, audience, self._planner, self._metrics, self._clock)
             shown = None if attempt.plan.ladder else relay
             make = partial(self._making.answered, cascade=cascade, relay=shown)
@@ -182,7 +185,7 @@ class Completions:
             if relay is not None:
                 relay.end()
 
-    async def _continued(self, attempt: Attempt) -> Attempt:
+    def _continued(self, attempt: Attempt, look: Look) -> Attempt:
         """Let a turn of a conversation be answered where the conversation is."""
-        plan = await self._conversations.continued(attempt.plan, attempt.tenant)
+        plan = self._conversations.continued(attempt.plan, look.pin)
         return replace(attempt, plan=plan)

@@ -14,8 +14,10 @@ from costsvc.app.planner import Planner
 from costsvc.core.conversation import Pin, after_turn
 from costsvc.core.entry import Entry
 from costsvc.core.errors import StoreUnavailable
+from costsvc.core.request import ModelRequest
 from costsvc.core.usage import Usage
 from costsvc.store.conversations import ConversationBook
+from costsvc.store.exchange import Exchange, Pending
 
 
 class Conversations:
@@ -25,13 +27,27 @@ class Conversations:
         self._book = book
         self._planner = planner
 
-    async def continued(self, plan: Plan, tenant: str) -> Plan:
-        """Return the plan for a turn of its conversation: the same one where nothing is known of that."""
-        request = plan.request
+    def ask(self, exchange: Exchange, request: ModelRequest, tenant: str) -> Pending[Pin | None] | None:
+        """Ask where the request's conversation is; None where a decision does not go by that."""
         if not request.conversation_id or request.model or request.baseline_only:
+            return None
+        return self._book.ask(exchange, tenant, request.conversation_id)
+
+    def continued(self, plan: Plan, asked: Pending[Pin | None] | None) -> Plan:
+        """Return the plan for a turn of its conversation: the same one where nothing is known of that."""
+        if asked is None:
             return plan
-        pin = await self._find(tenant, request.conversation_id)
-        return plan if pin is None else self._planner.continued(plan, pin)
+        with suppress(StoreUnavailable):
+            pin = asked.result()
+            return plan if pin is None else self._planner.continued(plan, pin)
+        return plan
+
+    async def look(self, plan: Plan, tenant: str) -> Plan:
+        """Ask, and return the plan as `continued` does."""
+        exchange = Exchange()
+        asked = self.ask(exchange, plan.request, tenant)
+        await exchange.send()
+        return self.continued(plan, asked)
 
     async def answered(self, plan: Plan, tenant: str, usage: Usage, at: datetime) -> None:
         """Note where a turn that began at an instant was answered; a fallback is for one turn only."""

@@ -132,11 +132,12 @@ class Making:
         work = [self._settlement.book(entry, reserved.version, reserved.trace)]
         if not cascade.is_under_way:
             work += [self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at)]
-        try:
-            if entry.request_id and not cascade.is_under_way:
-                await self._once.keep(completed, entry)
-        finally:  # a bill that is known is booked, whatever is wrong with the answer
-            await asyncio.gather(*work)
+            if entry.request_id:
+                work += [self._once.keep(completed, entry)]
+        ends = await asyncio.gather(*work, return_exceptions=True)
+        for end in ends:  # only now: a bill that is known is booked, whatever is wrong with the answer
+            if isinstance(end, BaseException):
+                raise end
         self._metrics.held(reserved.hold.q_nano_usd, entry.cost_nano_usd)
         self._planner.learn(attempt.plan, attempt.tenant, totals)
         return completed, entry

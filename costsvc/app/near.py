@@ -7,11 +7,14 @@ until the namespace is invalidated.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from costsvc.app.asked import Asked
+from costsvc.app.asked import Asked, NearAsked
 from costsvc.app.attempt import Completed
 from costsvc.app.in_flight import InFlight
 from costsvc.core.errors import StoreUnavailable
@@ -21,11 +24,31 @@ from costsvc.core.namespace import Namespace, Near
 from costsvc.core.response_key import Scope
 from costsvc.metrics import Metrics
 from costsvc.store.epochs import Epochs, near_scope
+from costsvc.store.exchange import Exchange, Pending
 from costsvc.store.near_answers import NearAnswers, NearPlace
 from costsvc.store.presence import one_call
 from costsvc.store.response_codec import StoredAnswer
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class NearLook:
+    """What was asked for near-identical questions."""
+
+    near: NearAsked
+    stored: Pending[StoredAnswer | None]
+    blocked: Pending[Collection[str]]
+
+    @property
+    def found(self) -> StoredAnswer | None:
+        """The answer to such a question, if one is at hand that may be compared."""
+        with suppress(StoreUnavailable):
+            stored = self.stored.result()
+            if stored is None or stored.question == self.near.text:
+                return None
+            return None if self.near.pair(stored.question) in self.blocked.result() else stored
+        return None
 
 
 class NearIdentical:
@@ -37,20 +60,16 @@ class NearIdentical:
         self._in_flight = in_flight
         self._metrics = metrics
 
-    async def find(self, asked: Asked) -> StoredAnswer | None:
-        """Return the stored answer to a near-identical question, if there is one that may be compared."""
-        near = asked.near
-        if near is None:
+    def ask(self, exchange: Exchange, asked: Asked) -> NearLook | None:
+        """Ask for the stored answer to a near-identical question, where there may be one."""
+        if asked.near is None or asked.namespace.near is Near.OFF:
             return None
-        try:
-            stored = await self._answers.read(near.place)
-            if stored is None or stored.question == near.text:
-                return None
-            if await self._answers.is_blocked(near.place, near.pair(stored.question)):
-                return None
-        except StoreUnavailable:
-            return None
-        return stored
+        place = asked.near.place
+        return NearLook(
+            near=asked.near,
+            stored=self._answers.ask(exchange, place),
+            blocked=self._answers.ask_blocked(exchange, place),
+        )
 
     async def keep(self, asked: Asked, answer: StoredAnswer, ttl: timedelta) -> None:
         """Keep an answer for near-identical questions.

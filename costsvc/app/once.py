@@ -8,7 +8,8 @@ apart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import math
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from costsvc.app.attempt import Attempt, Completed, completed_before
 from costsvc.app.audience import Audience
 from costsvc.app.claiming import Claiming, Deserted, Leader
 from costsvc.app.in_flight import InFlight
+from costsvc.app.looking import Look, Looking
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.core.catalog import Catalog
@@ -37,7 +39,9 @@ from costsvc.core.same_request import fingerprint
 from costsvc.metrics import Metrics
 from costsvc.store import answer_codec
 from costsvc.store.answer_codec import KeptAnswer
-from costsvc.store.claims import Answered, Claim, Ending, Fate
+from costsvc.store.claims import Answered, Claim, Claimed, Ending, Fate
+from costsvc.store.exchange import Exchange
+from costsvc.store.presence import one_call
 
 LARGE_SIZE = 256 * 1024
 """Larger bodies and answers are hashed and compressed in a thread, so that other callers do not wait."""
@@ -45,8 +49,8 @@ LARGE_SIZE = 256 * 1024
 T = TypeVar("T")
 R = TypeVar("R")
 
-Run = Callable[[Attempt, Audience], Coroutine[Any, Any, Completed]]
-"""Makes the call that a first attempt begins, for those who want its answer."""
+Run = Callable[[Attempt, Look, Audience], Coroutine[Any, Any, Completed]]
+"""Makes the call that a first attempt begins, by what the store said of it, for those who want its answer."""
 
 
 class Once:
@@ -56,6 +60,7 @@ class Once:
         self,
         *,
         claiming: Claiming,
+        looking: Looking,
         settlement: Settlement,
         in_flight: InFlight,
         catalog: Catalog,
@@ -64,6 +69,7 @@ class Once:
         metrics: Metrics,
     ) -> None:
         self.claiming = claiming
+        self._looking = looking
         self._settlement = settlement
         self._in_flight = in_flight
         self._catalog = catalog
@@ -93,8 +99,16 @@ class Once:
             attempt = self.claiming.resumed(attempt)
 
     async def keep(self, completed: Completed, entry: Entry) -> None:
-        """Keep an answer for repeats. Do it before the entry is booked: who repeats then pays nothing."""
+        """Keep an answer for repeats, who then pay nothing: do it before the caller has it."""
+        await self._keep(self._leaders[entry.tenant, entry.request_id], completed, entry)
+
+    def keep_soon(self, completed: Completed, entry: Entry) -> None:
+        """Keep an answer that cost nothing: the caller need not wait, and a repeat waits a moment."""
         leader = self._leaders[entry.tenant, entry.request_id]
+        leader.is_open = False
+        self._in_flight.start(_unhurried(self._keep(leader, completed, entry)))
+
+    async def _keep(self, leader: Leader, completed: Completed, entry: Entry) -> None:
         answer = KeptAnswer(
             entry=entry,
             decision=completed.attempt.plan.decision,
@@ -147,16 +161,33 @@ class Once:
         """Return what the call answers. A claim that was not ended by then, with an answer, ends here."""
         fate = Fate.FREE
         try:
-            claimed = await self.claiming.claim(leader, attempt)
+            claimed, look = await self._claimed(leader, attempt)
             if isinstance(claimed, Answered):
                 return self._repeated(claimed, attempt)
-            return await run(claimed, leader.audience)
+            return await run(claimed, look, leader.audience)
         except BaseException as error:
             fate = Fate.LOST if _may_have_spent(error) else Fate.FREE
             raise
         finally:
             if leader.is_open:
                 await self.claiming.tell(leader, Ending(fate))
+
+    async def _claimed(self, leader: Leader, attempt: Attempt) -> tuple[Attempt | Answered, Look]:
+        """Claim the request id, and look for all else in the same trip.
+
+        Where the call may not run yet, another may, and must not wait for a lead that this one took.
+        """
+        exchange = Exchange()
+        look = await self._looking.begin(exchange, attempt)
+        asking = self.claiming.ask(exchange, leader)
+        await exchange.send()
+        found = asking.found()
+        if found is not None and not isinstance(found, Claimed):
+            self._looking.dismiss(look)
+        claimed = await self.claiming.claim(leader, attempt, found)
+        if claimed is attempt or isinstance(claimed, Answered):
+            return claimed, look
+        return claimed, await self._looking.look(claimed)
 
     def _repeated(self, answered: Answered, attempt: Attempt) -> Completed:
         """Return a kept answer.
@@ -167,9 +198,15 @@ class Once:
             kept = answer_codec.decode(answered.answer, self._catalog)
         except ValueError:
             raise AlreadyAnswered(answered.entry_id, answered.cost_nano_usd) from None
-        self._in_flight.start(self._settlement.confirm(kept.entry))
+        self._in_flight.start(_unhurried(self._settlement.confirm(kept.entry)))
         self._metrics.replayed("kept")
         return completed_before(kept, attempt)
+
+
+async def _unhurried(work: Awaitable[object]) -> None:
+    """Do what no caller waits for."""
+    with one_call(math.inf):
+        await work
 
 
 def _may_have_spent(error: BaseException) -> bool:

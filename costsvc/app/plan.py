@@ -60,9 +60,9 @@ class Plan:
         return request.body_with(changes)
 
     @property
-    def classified_model(self) -> str:
-        """The model that a verdict of the classifier has chosen, "" where none has."""
-        return "" if self.verdict is None or self.is_fallback else self.decision.model.id
+    def chosen_model(self) -> str:
+        """The model that was chosen to answer, "" where another one stands in for it."""
+        return "" if self.is_fallback else self.decision.model.id
 
     @property
     def asks_for_one_hour(self) -> bool:

@@ -200,7 +200,7 @@ class CostServicer(v1.CostServiceServicer):
         request, tenant, now = await _read(message), call.caller.tenant, self._clock.now()
         with from_proto.within("request"):
             plan = self._planner.plan(request, tenant, now)
-            plan = await self._conversations.continued(plan, tenant)
+            plan = await self._conversations.look(plan, tenant)
             return await self._completions.foretold(plan, tenant, now)
 
     async def _estimate(self, message: v1.EstimateRequest, call: Call) -> v1.EstimateResponse:

@@ -14,6 +14,7 @@ from costsvc.core.errors import StoreUnavailable
 from costsvc.edge.wiring_cache import CacheStore
 from costsvc.settings import Settings
 from costsvc.store import connection
+from costsvc.store.acceptance import check_store
 from costsvc.store.durability import dangers
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.presence import Presence
@@ -39,7 +40,7 @@ async def open_store(settings: Settings, presence: Presence, stack: AsyncExitSta
     client = connection.open_store(url, presence)
     stack.push_async_callback(client.aclose)
     with presence.searching():
-        await answered(connection.check_store(client))
+        await answered(check_store(client))
         if settings.redis_url is not None:
             await answered(_warn_of_losses(client))
     return client

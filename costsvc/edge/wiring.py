@@ -104,9 +104,11 @@ def wire(
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
     claims = Claims(client, holds.lease)
-    once = wire_once(settings, planner, policy_in_force, claims, settlement, in_flight, metrics)
     conversations = Conversations(ConversationBook(client), planner)
-    answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, metrics)
+    answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, conversations, metrics)
+    once = wire_once(
+        settings, planner, policy_in_force, claims, answers.looking, settlement, in_flight, metrics
+    )
     classifier = wire_classifier(
         planner, upstream, settlement, holding, in_flight, VerdictBook(client), cache.secret, metrics
     )
@@ -116,6 +118,7 @@ def wire(
         upstream,
         settlement,
         once,
+        answers.looking,
         conversations,
         answers.cached,
         classifier,

@@ -9,8 +9,11 @@ from redis.asyncio import Redis
 from costsvc.app.asked import Asking
 from costsvc.app.cache_admin import CacheAdministration
 from costsvc.app.cached import Cached
+from costsvc.app.conversations import Conversations
 from costsvc.app.hits import Hits
 from costsvc.app.in_flight import InFlight
+from costsvc.app.leading import Leading
+from costsvc.app.looking import Looking
 from costsvc.app.near import NearIdentical
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
@@ -36,6 +39,7 @@ class CacheStore:
 class CacheParts:
     """The use cases around stored answers, and what works beside them."""
 
+    looking: Looking
     cached: Cached
     administration: CacheAdministration
     hits: Hits
@@ -48,15 +52,27 @@ def wire_cache(  # noqa: PLR0917 - parts of one process
     policy_in_force: PolicyInForce,
     ledger: Ledger,
     in_flight: InFlight,
+    conversations: Conversations,
     metrics: Metrics,
 ) -> CacheParts:
     """Return the parts of the response cache, on its server."""
     responses, epochs = Responses(store.client), Epochs(store.client, store.presence)
     near = NearIdentical(NearAnswers(store.client), epochs, in_flight, metrics)
     hits = Hits(ledger, policy_in_force, metrics)
+    leading = Leading(responses, in_flight, SystemClock())
+    looking = Looking(
+        asking=Asking(policy_in_force, epochs, store.secret),
+        responses=responses,
+        near=near,
+        leading=leading,
+        conversations=conversations,
+        in_flight=in_flight,
+    )
     return CacheParts(
+        looking=looking,
         cached=Cached(
-            asking=Asking(policy_in_force, epochs, store.secret),
+            looking=looking,
+            leading=leading,
             responses=responses,
             near=near,
             hits=hits,

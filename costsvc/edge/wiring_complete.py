@@ -13,6 +13,7 @@ from costsvc.app.holding import Holding
 from costsvc.app.ids import new_id
 from costsvc.app.in_flight import InFlight
 from costsvc.app.learner import Learner
+from costsvc.app.looking import Looking
 from costsvc.app.making import Making
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
@@ -30,6 +31,7 @@ def wire_once(  # noqa: PLR0917 - parts of one process
     planner: Planner,
     policy_in_force: PolicyInForce,
     claims: Claims,
+    looking: Looking,
     settlement: Settlement,
     in_flight: InFlight,
     metrics: Metrics,
@@ -37,6 +39,7 @@ def wire_once(  # noqa: PLR0917 - parts of one process
     """Return what answers each request id once."""
     return Once(
         claiming=Claiming(claims, policy_in_force, SystemClock()),
+        looking=looking,
         settlement=settlement,
         in_flight=in_flight,
         catalog=planner.catalog,
@@ -77,6 +80,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
     upstream: Upstream,
     settlement: Settlement,
     once: Once,
+    looking: Looking,
     conversations: Conversations,
     cached: Cached,
     classifier: Classifier,
@@ -99,6 +103,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
     )
     return Completions(
         planner=planner,
+        looking=looking,
         settlement=settlement,
         once=once,
         conversations=conversations,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -17,6 +18,7 @@ from costsvc.core.errors import StoreUnavailable
 from costsvc.store import keys
 from costsvc.store.attempts import microseconds
 from costsvc.store.connection import Script, translated
+from costsvc.store.exchange import Exchange, Pending, ask_alone
 from costsvc.store.leases import Lease, lease_end_ms, milliseconds
 
 REMEMBERED = timedelta(hours=24)
@@ -98,16 +100,14 @@ class Claims:
         self._claim = Script.load("claim")
         self._end = Script.load("end_claim")
 
-    async def claim(
-        self, claim: Claim, *, now: datetime, not_after: datetime, repeats_lost: bool
-    ) -> Claimed | Answered | Standing:
-        """Claim a request id for a call that is about to run, or say what became of it.
+    def ask(
+        self, exchange: Exchange, claim: Claim, *, now: datetime, not_after: datetime, repeats_lost: bool
+    ) -> Pending[Claimed | Answered | Standing]:
+        """Ask for a request id for a call that is about to run; if it is taken, the answer says by what.
 
         A claim whose process is gone counts as lost; `repeats_lost` says whether a lost call may run again.
-        The server does nothing after `not_after`, by its own clock.
-
-        Raises:
-            StoreUnavailable: no answer in time, or too late; it may have happened or not, until `not_after`.
+        The server does nothing after `not_after`, by its own clock: then, as without an answer in time,
+        the result is StoreUnavailable, and it may have happened or not.
         """
         args: list[str | bytes | int] = [
             claim.fingerprint,
@@ -119,18 +119,19 @@ class Claims:
             REMEMBERED // _MILLISECOND,
             int(repeats_lost),
         ]
-        async with translated():
-            reply = await self._claim.run(self._client, [*claim.keys, keys.LEASES], args)
-        match reply:
-            case [b"claimed", again]:
-                return Claimed(again=bool(again))
-            case [b"answered", entry_id, cost, answer]:
-                return Answered(entry_id.decode(), int(cost), answer)
-            case [b"late"]:
-                raise StoreUnavailable(f"claim of {claim.request_id}: late")
-            case [standing]:
-                return Standing(standing)
-        raise AssertionError(reply)
+        return exchange.run(self._client, self._claim, [*claim.keys, keys.LEASES], args, read=_read)
+
+    async def claim(
+        self, claim: Claim, *, now: datetime, not_after: datetime, repeats_lost: bool
+    ) -> Claimed | Answered | Standing:
+        """Ask for a request id, as `ask` does, in a trip of its own.
+
+        Raises:
+            StoreUnavailable: no answer in time, or too late; it may have happened or not, until `not_after`.
+        """
+        exchange = Exchange()
+        asked = self.ask(exchange, claim, now=now, not_after=not_after, repeats_lost=repeats_lost)
+        return await ask_alone(exchange, asked)
 
     async def end(self, claim: Claim, ending: Ending) -> bool:
         """End a claim; return False where it is another's by now, or answered.
@@ -150,3 +151,16 @@ class Claims:
         ]
         async with translated():
             return bool(await self._end.run(self._client, claim.keys, args))
+
+
+def _read(reply: list[Any]) -> Claimed | Answered | Standing:
+    match reply:
+        case [b"claimed", again]:
+            return Claimed(again=bool(again))
+        case [b"answered", entry_id, cost, answer]:
+            return Answered(entry_id.decode(), int(cost), answer)
+        case [b"late"]:
+            raise StoreUnavailable("a claim came too late")
+        case [standing]:
+            return Standing(standing)
+    raise AssertionError(reply)

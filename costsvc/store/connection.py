@@ -29,11 +29,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from costsvc.core.errors import StoreUnavailable
-from costsvc.store import keys
 from costsvc.store.presence import STORE_BUDGET_S, Presence, trip
-
-SCHEMA_VERSION = 1
-OLDEST_SERVER = (7, 0)  # script flags, SET NX GET, multi-part append-only files
 
 _LATE_S = 0.025
 _AWAY = (
@@ -180,7 +176,7 @@ async def translated(budget_s: float = STORE_BUDGET_S) -> AsyncIterator[None]:
                 async with limit:
                     yield
             except (*_AWAY, driver.ResponseError) as error:
-                if isinstance(error, driver.ResponseError) and not _says_away(error):
+                if isinstance(error, driver.ResponseError) and not says_away(error):
                     raise
                 problem = f"{type(error).__name__}: {error}"
                 is_fair = budget_s <= STORE_BUDGET_S and 2 * left_s >= STORE_BUDGET_S and not _is_late(limit)
@@ -193,7 +189,7 @@ async def translated(budget_s: float = STORE_BUDGET_S) -> AsyncIterator[None]:
         _exchange.reset(token)
 
 
-def _says_away(error: driver.ResponseError) -> bool:
+def says_away(error: driver.ResponseError) -> bool:
     """Tell whether an error that the server replied is about its own state, not about the request."""
     return isinstance(error, _AWAY) or str(error).startswith(_AWAY_CODES)
 
@@ -239,52 +235,32 @@ class Script:
     async def run(self, client: Redis, script_keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Run by digest; where the server does not know it, nothing ran, so it is sent in full."""
         rest = (len(script_keys), *script_keys, *args)
-        try:
-            return await _exchanged(client, "EVALSHA", self.sha, *rest)
-        except driver.NoScriptError:
-            return await _exchanged(client, "EVAL", self.source, *rest)
+        [reply] = await exchanged(client, [("EVALSHA", self.sha, *rest)])
+        if isinstance(reply, driver.NoScriptError):
+            [reply] = await exchanged(client, [("EVAL", self.source, *rest)])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
 
-async def _exchanged(client: Redis, *words: Any) -> Any:
-    """Send one command by a connection itself: the client's layers around it double what a script costs."""
+async def exchanged(client: Redis, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send commands in one write, and return their replies; one that is an error is returned as such.
+
+    It is done by a connection itself: the client's layers around it double what a script costs.
+    """
     pool = client.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
-        await connection.send_packed_command([hiredis.pack_command(words)], check_health=False)
-        return await connection.read_response()  # on an error, or when it is cancelled, it disconnects
+        packed = [hiredis.pack_command(words) for words in commands]
+        await connection.send_packed_command(packed, check_health=False)
+        return [await _reply(connection) for _ in commands]
     finally:
         await pool.release(connection)
 
 
-async def check_store(client: Redis, *, budget_s: float = 5.0) -> None:
-    """Accept the server and the schema of its data, or say why not; an empty store gets this version's mark.
-
-    Raises:
-        StoreRefused: an old server, a replica, wrong credentials, or data of a newer version.
-        StoreUnavailable: no answer.
-    """
-    async with translated(budget_s):
-        try:
-            await _check_server(client)
-            await _check_schema(client)
-        except (driver.AuthenticationError, driver.AuthorizationError, driver.NoPermissionError) as error:
-            raise StoreRefused(f"the store refused its URL's credentials ({error}): correct them") from error
-
-
-async def _check_server(client: Redis) -> None:
-    version = str((await client.info("server"))["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-        raise StoreRefused(f"the store's server is version {version}: use Redis 7.0 or newer, or Valkey")
-    if (await client.info("replication")).get("role") == "slave":
-        raise StoreRefused("the store is a replica, which takes no writes: name its primary")
-
-
-async def _check_schema(client: Redis) -> None:
-    kept = await client.get(keys.SCHEMA)  # first, because one whose memory is full refuses to write
-    found = kept or await client.set(keys.SCHEMA, SCHEMA_VERSION, nx=True, get=True)
-    if found is None or int(found) <= SCHEMA_VERSION:
-        return
-    raise StoreRefused(
-        f"the store's data has schema {int(found)} and this version of costsvc knows {SCHEMA_VERSION}: "
-        "start the newer version, or name another store"
-    )
+async def _reply(connection: AbstractConnection) -> Any:
+    """Return a reply; when there is none, or this is cancelled, the connection disconnects."""
+    try:
+        return await connection.read_response()
+    except driver.ResponseError as error:
+        return error

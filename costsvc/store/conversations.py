@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from costsvc.core.conversation import Pin
 from costsvc.store import keys
 from costsvc.store.connection import ask, translated
+from costsvc.store.exchange import Exchange, Pending, ask_alone
 
 KEPT = timedelta(hours=24)
 """How long after its last turn a conversation is known: no prompt cache lives longer than an hour."""
@@ -23,15 +24,18 @@ class ConversationBook:
     def __init__(self, client: Redis) -> None:
         self._client = client
 
+    def ask(self, exchange: Exchange, tenant: str, conversation_id: str) -> Pending[Pin | None]:
+        """Ask where a conversation is; the answer is None where nothing is known of it."""
+        return exchange.ask(self._client, "GET", keys.conversation(tenant, conversation_id), read=_read)
+
     async def find(self, tenant: str, conversation_id: str) -> Pin | None:
         """Return where a conversation is, None where nothing is known of it.
 
         Raises:
             StoreUnavailable: no answer in time.
         """
-        async with translated():
-            packed: bytes | None = await ask(self._client, "GET", keys.conversation(tenant, conversation_id))
-        return None if packed is None else _read(packed)
+        exchange = Exchange()
+        return await ask_alone(exchange, self.ask(exchange, tenant, conversation_id))
 
     async def note(self, tenant: str, conversation_id: str, pin: Pin) -> None:
         """Remember where a conversation is.
@@ -48,8 +52,10 @@ def _written(pin: Pin) -> str:
     return f"{pin.model} {pin.turns} {pin.cached_tokens} {int(pin.cached_until.timestamp())}"
 
 
-def _read(packed: bytes) -> Pin | None:
+def _read(packed: bytes | None) -> Pin | None:
     """Return what was written; what another version wrote differently is not known."""
+    if packed is None:
+        return None
     try:
         model, turns, cached_tokens, until_s = packed.decode().split()
         cached_until = datetime.fromtimestamp(int(until_s), UTC)

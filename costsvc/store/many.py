@@ -8,17 +8,16 @@ from typing import Any
 from redis import exceptions as driver
 from redis.asyncio import Redis
 
-from costsvc.store.connection import Script
+from costsvc.store.connection import Script, exchanged
 
 
 async def run_all(
     client: Redis, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
 ) -> list[Any]:
     """Run a script many times in one trip; each by itself, in their order."""
-    async with client.pipeline(transaction=False) as pipe:
-        for script_keys, args in calls:
-            pipe.execute_command("EVALSHA", script.sha, len(script_keys), *script_keys, *args)
-        replies: list[Any] = await pipe.execute(raise_on_error=False)
+    replies = await exchanged(
+        client, [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
+    )
     for at, reply in enumerate(replies):
         if isinstance(reply, driver.NoScriptError):
             replies[at] = await script.run(client, *calls[at])

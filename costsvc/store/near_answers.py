@@ -5,6 +5,7 @@ Pairs of questions that are not the same after all are remembered whatever is in
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from costsvc.core.namespace import LONGEST_TTL
 from costsvc.core.response_key import Scope
 from costsvc.store import keys, response_codec
 from costsvc.store.connection import ask, translated
+from costsvc.store.exchange import Exchange, Pending
 from costsvc.store.response_codec import StoredAnswer
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -46,37 +48,37 @@ class Audit:
     mistake_count: int
 
 
+def _verified(data: bytes, place: NearPlace) -> StoredAnswer | None:
+    """Return an answer that says itself that it belongs here."""
+    try:
+        answer = response_codec.decode(data)
+    except ValueError:
+        return None
+    is_here = (answer.tenant, answer.fingerprint) == (place.scope.tenant, place.fingerprint)
+    return answer if is_here else None
+
+
+def _pairs(members: list[bytes]) -> Collection[str]:
+    return {member.decode() for member in members}
+
+
 class NearAnswers:
     """The answers to near-identical questions of all tenants."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
 
-    async def read(self, place: NearPlace) -> StoredAnswer | None:
-        """Return the stored answer.
+    def ask(self, exchange: Exchange, place: NearPlace) -> Pending[StoredAnswer | None]:
+        """Ask for the stored answer."""
 
-        Raises:
-            StoreUnavailable: no answer in time.
-        """
-        async with translated():
-            data: bytes | None = await ask(self._client, "GET", place.answer)
-        if data is None:
-            return None
-        try:
-            answer = response_codec.decode(data)
-        except ValueError:
-            return None
-        is_here = (answer.tenant, answer.fingerprint) == (place.scope.tenant, place.fingerprint)
-        return answer if is_here else None
+        def read(data: bytes | None) -> StoredAnswer | None:
+            return None if data is None else _verified(data, place)
 
-    async def is_blocked(self, place: NearPlace, pair: str) -> bool:
-        """Tell whether a pair of questions was said not to be the same.
+        return exchange.ask(self._client, "GET", place.answer, read=read)
 
-        Raises:
-            StoreUnavailable: no answer in time.
-        """
-        async with translated():
-            return bool(await ask(self._client, "SISMEMBER", place.blocked, pair))
+    def ask_blocked(self, exchange: Exchange, place: NearPlace) -> Pending[Collection[str]]:
+        """Ask for the pairs of questions that were said not to be the same: those of one place are few."""
+        return exchange.ask(self._client, "SMEMBERS", place.blocked, read=_pairs)
 
     async def keep(self, place: NearPlace, answer: StoredAnswer, *, ttl: timedelta) -> None:
         """Store an answer for near-identical questions, in the place of the one before.

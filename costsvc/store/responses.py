@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from costsvc.core.response_key import Scope
 from costsvc.store import keys, response_codec
 from costsvc.store.connection import Script, ask, translated
+from costsvc.store.exchange import Exchange, Pending, ask_alone
 from costsvc.store.response_codec import StoredAnswer
 
 LEAD = timedelta(seconds=3)
@@ -80,21 +81,30 @@ class Responses:
         self._lead_on = Script.load("lead_on")
         self._keep = Script.load("keep_answer")
 
-    async def look_up(self, place: Place, *, token: str = "") -> StoredAnswer | Turn:
-        """Return the stored answer, or else whose turn it is to ask for one.
+    def ask(
+        self, exchange: Exchange, place: Place, *, token: str = ""
+    ) -> Pending[StoredAnswer | Turn | None]:
+        """Ask for the stored answer, or else whose turn it is to ask the provider for one.
 
-        `token` stands for the caller, who leads where nobody does; without it, it does not.
+        `token` stands for the caller, who leads where nobody does; without it, it does not. None is for an
+        answer that cannot be served: then see `take_turn`. Without a result, the caller may lead or not.
+        """
+
+        def read(reply: list[Any]) -> StoredAnswer | Turn | None:
+            return self._verified(reply[1], place) if reply[0] == b"found" else Turn(reply[0])
+
+        args: list[str | bytes | int] = [token, LEAD // _MILLISECOND, 0]
+        return exchange.run(self._client, self._look_up, [place.answer, place.lead], args, read=read)
+
+    async def look_up(self, place: Place, *, token: str = "") -> StoredAnswer | Turn:
+        """Return the stored answer, or else whose turn it is, as `ask` does, in a trip of its own.
 
         Raises:
             StoreUnavailable: no answer in time; the caller may lead or not.
         """
-        async with translated():
-            reply = await self._look_up.run(
-                self._client, [place.answer, place.lead], [token, LEAD // _MILLISECOND, 0]
-            )
-        if reply[0] != b"found":
-            return Turn(reply[0])
-        return self._verified(reply[1], place) or await self.take_turn(place, token)
+        exchange = Exchange()
+        found = await ask_alone(exchange, self.ask(exchange, place, token=token))
+        return found or await self.take_turn(place, token)
 
     async def take_turn(self, place: Place, token: str) -> Turn:
         """Return whose turn it is to ask for an answer where the stored one will not do.

@@ -7,9 +7,12 @@ from redis.asyncio import Redis
 from costsvc.app.asked import Asking
 from costsvc.app.cached import Cached
 from costsvc.app.classifier import Classifier
+from costsvc.app.conversations import Conversations
 from costsvc.app.hits import Hits
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
+from costsvc.app.leading import Leading
+from costsvc.app.looking import Looking
 from costsvc.app.near import NearIdentical
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
@@ -17,6 +20,7 @@ from costsvc.app.settle import Settlement
 from costsvc.edge.wiring_complete import wire_classifier
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock, Upstream
+from costsvc.store.conversations import ConversationBook
 from costsvc.store.epochs import Epochs
 from costsvc.store.ledger import Ledger
 from costsvc.store.near_answers import NearAnswers
@@ -25,12 +29,23 @@ from costsvc.store.verdicts import VerdictBook
 
 
 def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics, clock: Clock) -> Cached:
-    """Return the cache of a policy, on a store."""
+    """Return the cache of a policy, on a store, with its way to look."""
     epochs, in_force = Epochs(store), PolicyInForce(planner.policy)
-    return Cached(
+    responses, near = Responses(store), NearIdentical(NearAnswers(store), epochs, in_flight, metrics)
+    leading = Leading(responses, in_flight, clock)
+    looking = Looking(
         asking=Asking(in_force, epochs, b"secret"),
-        responses=Responses(store),
-        near=NearIdentical(NearAnswers(store), epochs, in_flight, metrics),
+        responses=responses,
+        near=near,
+        leading=leading,
+        conversations=Conversations(ConversationBook(store), planner),
+        in_flight=in_flight,
+    )
+    return Cached(
+        looking=looking,
+        leading=leading,
+        responses=responses,
+        near=near,
         hits=Hits(Ledger(store), in_force, metrics),
         in_flight=in_flight,
         planner=planner,

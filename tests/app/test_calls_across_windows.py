@@ -163,8 +163,10 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
         holding = Holding(
             book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared
         )
+        cached = cache(store, planner, in_flight, metrics, clock)
         once = Once(
             claiming=Claiming(Claims(store, holds.lease), policy_in_force, clock),
+            looking=cached.looking,
             settlement=settlement,
             in_flight=in_flight,
             catalog=catalog,
@@ -178,7 +180,8 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             "new_id": lambda: f"id-{next(ids)}",
         }
         completions = Completions(
-            cached=cache(store, planner, in_flight, metrics, clock),
+            cached=cached,
+            looking=cached.looking,
             classifier=classifier(store, planner, upstream, settlement, holding, in_flight, metrics),
             learner=Learner(OutcomeBook(store), metrics),
             making=Making(upstream=upstream, holding=holding, **shared),

@@ -78,10 +78,12 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
         "clock": clock,
     }
     holding = Holding(book=book, in_force=in_force, holds=holds, ledger=ledger, presence=presence, **shared)
+    cached = cache(store, planner, in_flight, metrics, clock)
     shared |= {
         "conversations": Conversations(ConversationBook(store), planner),
         "once": Once(
             claiming=Claiming(Claims(store, holds.lease), policy_in_force, clock),
+            looking=cached.looking,
             settlement=settlement,
             in_flight=in_flight,
             catalog=catalog,
@@ -92,7 +94,8 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
         "new_id": lambda: f"id-{next(ids)}",
     }
     yield Completions(
-        cached=cache(store, planner, in_flight, metrics, clock),
+        cached=cached,
+        looking=cached.looking,
         classifier=classifier(store, planner, upstream, settlement, holding, in_flight, metrics),
         making=Making(upstream=upstream, holding=holding, **shared),
         learner=Learner(OutcomeBook(store), metrics),

@@ -14,12 +14,11 @@ from redis.exceptions import ResponseError
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.store import keys
+from costsvc.store.acceptance import SCHEMA_VERSION, check_store
 from costsvc.store.connection import (
-    SCHEMA_VERSION,
     Script,
     StoreRefused,
     ask,
-    check_store,
     open_store,
     translated,
 )

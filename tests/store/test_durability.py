@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from costsvc.store.connection import StoreRefused, ask, check_store, open_store
+from costsvc.store.acceptance import check_store
+from costsvc.store.connection import StoreRefused, ask, open_store
 from costsvc.store.durability import dangers
 from costsvc.store.embedded import EmbeddedValkey
 

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.holds import Balance
+from costsvc.store.acceptance import check_store
 from costsvc.store.archive import Archive
-from costsvc.store.connection import check_store
 from costsvc.store.sealing import Sealing
 from costsvc.store.sealing_lease import SealingLease
 from tests.store.money import AT, Bench, amounts, budget, entry, opening
