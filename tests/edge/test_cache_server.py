@@ -112,6 +112,7 @@ async def test_erasing_a_tenants_contents_leaves_only_money(
             "conversations": 1,
             "router_records": 2,
             "answered_prompts": 1,
+            "classifier_verdicts": 0,
         }
         left = {name for name in await names(store) | await names(client) if "acme" in name}
         assert {name for name in left if not name.startswith(STAYS)} == set()
