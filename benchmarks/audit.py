@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.traffic import Answer
 from costsvc import v1
-from costsvc.core.entry import Entry
+from costsvc.core.entry import HITS, Entry
 
 PICO_PER_NANO = 1_000
 _METERED = {  # the provider's name of a class of tokens: ours
@@ -28,9 +28,13 @@ _METERED = {  # the provider's name of a class of tokens: ours
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The ledger beside the provider's bill; `mismatches` has one sentence for each attempt that differs."""
+    """The ledger beside the provider's bill; `mismatches` has one sentence for each attempt that differs.
+
+    Of the entries, `hit_count` are those of stored answers, for which nobody asked the provider.
+    """
 
     entry_count: int
+    hit_count: int
     line_count: int
     equal_count: int
     ledger_nano_usd: int
@@ -45,16 +49,17 @@ class Comparison:
 
 def compare_bill(entries: Sequence[Entry], lines: Sequence[Mapping[str, Any]]) -> Comparison:
     """Hold each entry against the line of its attempt; own calls are joined on the provider's request id."""
+    hits = [entry for entry in entries if entry.cache_outcome in HITS]
+    asked = [entry for entry in entries if entry.cache_outcome not in HITS]
     by_key: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
         by_key[line["attempt"] or line["request_id"]].append(line)
-    keys = [
-        entry.attempt_id if entry.attempt_id in by_key else entry.provider_request_id for entry in entries
-    ]
+    keys = [entry.attempt_id if entry.attempt_id in by_key else entry.provider_request_id for entry in asked]
     mismatches = [
         f"{key}: {count} entries for one attempt" for key, count in Counter(keys).items() if count > 1
     ]
-    for entry, key in zip(entries, keys, strict=True):
+    mismatches += [f"{hit.attempt_id}: a stored answer that cost" for hit in hits if hit.cost_nano_usd]
+    for entry, key in zip(asked, keys, strict=True):
         mismatches += [f"{entry.attempt_id}: {problem}" for problem in _problems(entry, by_key.get(key, []))]
     unbooked = by_key.keys() - set(keys)
     mismatches += [
@@ -62,8 +67,9 @@ def compare_bill(entries: Sequence[Entry], lines: Sequence[Mapping[str, Any]]) -
     ]
     return Comparison(
         entry_count=len(entries),
+        hit_count=len(hits),
         line_count=len(lines),
-        equal_count=sum(not _problems(e, by_key.get(key, [])) for e, key in zip(entries, keys, strict=True)),
+        equal_count=sum(not _problems(e, by_key.get(key, [])) for e, key in zip(asked, keys, strict=True)),
         ledger_nano_usd=sum(entry.cost_nano_usd for entry in entries),
         provider_pico_usd=sum(int(line["pico_usd"]) for line in lines),
         mismatches=tuple(mismatches),

@@ -148,6 +148,7 @@ def _as_json(outcome: Outcome) -> str:
     comparison = outcome.comparison
     books = comparison and {
         "entry_count": comparison.entry_count,
+        "hit_count": comparison.hit_count,
         "line_count": comparison.line_count,
         "equal_count": comparison.equal_count,
         "ledger_nano_usd": comparison.ledger_nano_usd,

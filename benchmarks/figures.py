@@ -94,7 +94,12 @@ def books(comparison: Comparison) -> str:
     verdict = "rounding only" if 0 <= rounding < max(1, bound) else "MORE THAN ROUNDING"
     rows = [
         ["", "calls", "USD", ""],
-        ["ledger, nano-USD", f"{comparison.entry_count:,}", usd(comparison.ledger_nano_usd), "entries"],
+        [
+            "ledger, nano-USD",
+            f"{comparison.entry_count:,}",
+            usd(comparison.ledger_nano_usd),
+            f"entries, {comparison.hit_count:,} of them free: stored answers",
+        ],
         [
             "provider's bill, pico-USD",
             f"{comparison.line_count:,}",

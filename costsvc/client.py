@@ -91,6 +91,8 @@ class Client:
         self.ListAtRisk = self._with_defaults(admin.ListAtRisk, timeout_s=5)
         self.ResolveAtRisk = self._with_defaults(admin.ResolveAtRisk, timeout_s=5)
         self.DeleteTenantData = self._with_defaults(admin.DeleteTenantData, timeout_s=60)
+        self.InvalidateCache = self._with_defaults(admin.InvalidateCache, timeout_s=10)
+        self.ReportCacheMistake = self._with_defaults(admin.ReportCacheMistake, timeout_s=10)
         self.RecordOutcome = self._with_defaults(admin.RecordOutcome, timeout_s=5)
         self.GetRouterStatus = self._with_defaults(admin.GetRouterStatus, timeout_s=10)
 

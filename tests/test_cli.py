@@ -31,15 +31,18 @@ GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = Path(sys.executable).parent / "costsvc"
 COMMANDS = (
     *("serve", "provider-sim", "complete", "route", "estimate", "report", "budget", "at-risk"),
-    *("router", "tenant", "audit", "check-config"),
+    *("router", "cache", "tenant", "audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
     *("router fit", "router status", "router record-outcome"),
     *("at-risk list", "at-risk resolve", "tenant delete-data"),
+    *("cache invalidate", "cache report-mistake"),
 )
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
 READY_S = 30
+RAKE = ("Can I return a rake?", "--task", "faq")
+"""A question whose simulated answer is short enough to be complete."""
 
 
 def environment() -> dict[str, str]:
@@ -615,6 +618,66 @@ async def _damage(data_dir: Path) -> None:
         client = open_store(server.url)
         await client.delete(keys.TENANTS)
         await client.aclose()
+
+
+def until_stored(*question: str) -> str:
+    """Ask until the answer is stored, which is a moment after it is given; return what is said of it."""
+    deadline = monotonic() + READY_S
+    while len(said := program("complete", *question).stderr.splitlines()) < 2:
+        assert monotonic() < deadline
+    return said[1]
+
+
+def test_a_repeated_question_is_answered_from_the_cache_as_shipped(target: tuple[str, str]) -> None:
+    """The second of two costs nothing and says so, as a whole and as a stream, until it is invalidated."""
+    question = (
+        "Can I return a rake?",
+        "--task",
+        "faq",
+        "--label",
+        "team=cli",
+        "--tenant",
+        "cli-cache",
+        *target,
+    )
+    first = program("complete", *question)
+    said = until_stored(*question)
+    second = program("complete", *question, "--stream")
+    assert second.stdout == first.stdout
+    assert "| cost $0.00 |" in second.stderr
+    assert re.fullmatch(
+        r"stored answer, \d+ s old; if it is wrong: costsvc cache report-mistake \w{32}", said
+    )
+    invalidate = ("cache", "invalidate", *target, "--tenant", "cli-cache")
+    for how in (("--label", "team=cli"), ("--namespace", "repeated"), ()):
+        assert program(*invalidate, *how).stdout == "invalidated\n"
+        assert len(program("complete", *question).stderr.splitlines()) == 1
+        until_stored(*question)
+
+
+def test_a_stored_answer_is_reported_by_the_id_that_the_caller_got(target: tuple[str, str]) -> None:
+    """It is removed; an id of no hit is refused in a sentence."""
+    question = (*RAKE, "--tenant", "cli-report", *target)
+    program("complete", *question)
+    response_id = until_stored(*question).split()[-1]
+    deadline = monotonic() + READY_S
+    while (told := program("cache", "report-mistake", response_id, *target)).returncode:  # not booked yet
+        assert monotonic() < deadline
+    assert told.stdout == "removed\n"
+    assert len(program("complete", *question).stderr.splitlines()) == 1
+    assert _sentence(program("cache", "report-mistake", "nonsense", *target), 1).startswith(
+        "costsvc: NOT_A_HIT: "
+    )
+
+
+@pytest.mark.parametrize(
+    "how",
+    [(), ("--namespace", "n"), ("--tenant", "t", "--everything"), ("--tenant", "t", "--label", "a"),
+     ("--tenant", "t", "--label", "=a"), ("--tenant", "t", "--label", "a=b", "--namespace", "n")],
+)  # fmt: skip
+def test_what_to_invalidate_must_be_said(how: tuple[str, ...]) -> None:
+    """Nothing is invalidated by accident: everything only when that is asked for."""
+    assert CliRunner().invoke(costsvc, ["cache", "invalidate", *how]).exit_code == 2
 
 
 def test_a_tenants_contents_are_erased_after_a_question(target: tuple[str, str]) -> None:

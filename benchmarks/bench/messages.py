@@ -22,6 +22,7 @@ QUESTION = v1.Request(
 
 ROUTE = v1.RouteRequest(request=QUESTION)
 COMPLETE = v1.CompleteRequest(request=QUESTION)
+COMPLETE.request.cache_mode = v1.CACHE_MODE_BYPASS  # each is to reach the provider
 
 NAMESPACE = "bench"
 POLICY = f"[response_cache.{NAMESPACE}]\nttl_s = 3600\n"

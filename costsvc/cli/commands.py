@@ -16,6 +16,7 @@ _COMMANDS = {
     "budget": ("budget", "Set what may be spent, and see what is."),
     "at-risk": ("at_risk", "See what calls of unknown outcome may have cost, and settle it."),
     "router": ("router", "Teach the local score, and see what it has learned."),
+    "cache": ("cache", "Invalidate stored answers, and report wrong ones."),
     "tenant": ("tenant", "Erase what is kept of a tenant's contents."),
     "audit": ("audit", "Check that everything adds up."),
     "check-config": ("check_config", "Check catalogue and policy, and print what is in force."),

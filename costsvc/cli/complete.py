@@ -13,6 +13,7 @@ from costsvc.client import Client
 from costsvc.core.money import format_usd
 from costsvc.v1 import (
     Bill,
+    CacheOrigin,
     CompleteRequest,
     CompleteResponse,
     Request,
@@ -39,6 +40,8 @@ def complete(*, stream: bool, target: str, tenant: str, as_json: bool, **parts: 
     click.echo(response.text, nl=False)
     _end_text(has_text=bool(response.text))
     click.echo(_summary(response.model, response.stop_reason, response.bill), err=True)
+    if response.HasField("cache_origin"):
+        click.echo(_stored(response.response_id, response.cache_origin), err=True)
 
 
 async def _complete(client: Client, request: Request) -> CompleteResponse:
@@ -47,10 +50,12 @@ async def _complete(client: Client, request: Request) -> CompleteResponse:
 
 async def _stream(client: Client, request: Request, *, as_json: bool) -> None:
     completed: StreamCompleted | None = None
-    has_text = False
+    stored, has_text = "", False
     async for event in client.StreamComplete(StreamCompleteRequest(request=request)):
         if event.WhichOneof("event") == "completed":
             completed = event.completed
+        if event.started.HasField("cache_origin"):
+            stored = _stored(event.started.response_id, event.started.cache_origin)
         has_text = has_text or bool(event.text_delta)
         _print(event, as_json=as_json)
     if completed is None:
@@ -58,6 +63,8 @@ async def _stream(client: Client, request: Request, *, as_json: bool) -> None:
     if not as_json:
         _end_text(has_text=has_text)
         click.echo(_summary(completed.model, completed.stop_reason, completed.bill), err=True)
+        if stored:
+            click.echo(stored, err=True)
 
 
 def _print(event: StreamCompleteResponse, *, as_json: bool) -> None:
@@ -73,6 +80,13 @@ def _end_text(*, has_text: bool) -> None:
         click.echo()
     else:
         click.echo("no text in this answer: --json, without --stream, prints all of it", err=True)
+
+
+def _stored(response_id: str, origin: CacheOrigin) -> str:
+    """Return one line: how old the answer is, what it answered, and what to do where that is not right."""
+    question = f" to {origin.question!r}" if origin.question else ""
+    report = f"costsvc cache report-mistake {response_id}"
+    return f"stored answer{question}, {origin.age_ms / 1000:,.0f} s old; if it is wrong: {report}"
 
 
 def _summary(model: str, stop_reason: str, bill: Bill) -> str:

@@ -92,7 +92,7 @@ def build_request(
             model=model,
             max_tokens=max_tokens,
             max_cost_nano_usd=max_cost,
-            labels=dict(_label(label) for label in labels),
+            labels=dict(as_label(label) for label in labels),
         )
     except UnicodeEncodeError as error:
         raise click.UsageError("what is given is not UTF-8") from error
@@ -158,7 +158,8 @@ def _check_tenant(_context: click.Context, _parameter: click.Parameter, tenant: 
     return tenant
 
 
-def _label(text: str) -> tuple[str, str]:
+def as_label(text: str) -> tuple[str, str]:
+    """Return the key and the value of KEY=VALUE."""
     key, equals, value = text.partition("=")
     if not equals:
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")

@@ -32,10 +32,11 @@ from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller
-from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.config import load_catalog_files
 from costsvc.core.budget import Budget, Kind, Scope
 from costsvc.core.errors import BudgetExceeded, ProviderError
 from costsvc.core.holds import Balance
+from costsvc.core.policy import read_policy
 from costsvc.core.prospect import hold_for
 from costsvc.core.request import ModelRequest, simple_members
 from costsvc.core.windows import Calendar, Unit
@@ -54,6 +55,7 @@ from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
 from tests.app.caches import cache, classifier
+from tests.policies import uncached
 
 MODEL = "claude-haiku-5-5"
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq", model=MODEL)
@@ -149,7 +151,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
     catalog, journal, ids = load_catalog_files(), Journal(tmp_path), count()
     await journal.open()
     clock = SetClock(datetime(YEAR, 1, 1, tzinfo=UTC))
-    policy_in_force = PolicyInForce(load_policy_file(None, catalog))
+    policy_in_force = PolicyInForce(read_policy(uncached(), catalog))
     planner = Planner(catalog, policy_in_force, Observations())
     ledger, presence, metrics, in_flight = Ledger(store), Presence(), Metrics(), InFlight()
     book, holds = BudgetBook(store), Holds(store, owner="test")

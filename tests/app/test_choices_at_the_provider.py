@@ -20,17 +20,18 @@ from costsvc.app.observations import Observations
 from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
-from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.config import load_catalog_files
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import NoModelFits
-from costsvc.core.policy import MarkSystem, Policy, Sampling
+from costsvc.core.policy import MarkSystem, Policy, Sampling, read_policy
 from costsvc.core.request import ModelRequest, Tier, read_messages_json
 from costsvc.core.rules import Rule
 from costsvc.provider_sim import start
+from tests.policies import uncached
 
 NOON, HOUR = datetime(2026, 11, 22, 12, tzinfo=UTC), timedelta(hours=1)
 CATALOG = load_catalog_files()
-SHIPPED = load_policy_file(None, CATALOG)
+SHIPPED = read_policy(uncached(), CATALOG)
 POLICY = replace(
     SHIPPED,
     sampling=Sampling.OLD_VERSION,

@@ -30,8 +30,9 @@ from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
 from costsvc.app.telling import Teller
-from costsvc.config import load_catalog_files, load_policy_file
+from costsvc.config import load_catalog_files
 from costsvc.core.errors import DeadlineTooShort, Failure, ProviderError
+from costsvc.core.policy import read_policy
 from costsvc.core.request import ModelRequest, simple_members
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
@@ -46,6 +47,7 @@ from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
 from tests.app.caches import cache, classifier
+from tests.policies import uncached
 
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
 
@@ -64,7 +66,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     upstream, ids = anthropic_upstream(api_key="k", base_url=sim.url), count()
     journal = Journal(tmp_path)
     await journal.open()
-    policy_in_force = PolicyInForce(load_policy_file(None, catalog))
+    policy_in_force = PolicyInForce(read_policy(uncached(), catalog))
     planner = Planner(catalog, policy_in_force, Observations())
     ledger, presence, metrics, clock = Ledger(store), Presence(), Metrics(), SystemClock()
     in_flight, holds, book = InFlight(), Holds(store, owner="test"), BudgetBook(store)

@@ -36,6 +36,7 @@ from costsvc.provider_sim import RunningSim, start
 from costsvc.settings import read_settings
 from costsvc.store.connection import open_store
 from costsvc.store.ledger import Ledger
+from tests.policies import uncached
 
 KEY = "sk-ant-canary-key"
 QUESTION = "How does a bicycle stay upright?"
@@ -192,6 +193,8 @@ async def sim() -> AsyncIterator[RunningSim]:
 async def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: Any) -> AsyncIterator[Serve]:
     """Give the way to run a service with settings of one's own; the store is empty."""
     assert store
+    policy = tmp_path / "uncached.toml"
+    policy.write_text(uncached())
 
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Service]:
@@ -203,6 +206,7 @@ async def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: 
             "upstream_url": sim.url,
             "ANTHROPIC_API_KEY": KEY,
             "shutdown_grace_s": 10,
+            "policy": policy,
             **settings,
         }
         client = open_store(options["redis_url"] or valkey)

@@ -14,8 +14,8 @@ from costsvc.app.audience import Audience
 from costsvc.core.budget import Budget, Kind, Scope
 from costsvc.core.holds import Balance
 from costsvc.core.windows import Calendar, Unit
-from costsvc.data import read_text
 from costsvc.store.budgets import BudgetBook
+from tests.policies import uncached
 
 DEAR = {"model": "claude-opus-5-5", "task": "analysis"}  # 4,096 tokens at $20 a million: $0.08
 
@@ -100,7 +100,7 @@ async def test_a_cheap_rest_is_read_and_booked(service):
 async def test_the_policy_says_what_is_cheap(serve, tmp_path, limit, closes):
     """With 0 every stream is closed, with 10 cents none of these."""
     policy = tmp_path / "policy.toml"
-    policy.write_text(read_text("policy.toml").replace('"0.05"', f'"{limit}"'))
+    policy.write_text(uncached().replace('"0.05"', f'"{limit}"'))
     async with serve(policy=policy) as service:
         service.sim.settings.token_s = 0.001
         await leave_after(service, 2, **(DEAR if not closes else {"task": "faq"}))

@@ -20,13 +20,13 @@ from aiohttp import web
 from costsvc import v1
 from costsvc.core.request import ModelRequest, simple_members
 from costsvc.core.same_request import fingerprint
-from costsvc.data import read_text
 from costsvc.store import keys
 from costsvc.store.claims import Claim, Claims
 from costsvc.store.connection import open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.leases import LEASE, Lease
 from tests.edge.conftest import QUESTION
+from tests.policies import uncached
 
 Code = grpc.StatusCode
 EVENTS = v1.STREAM_FORMAT_PROVIDER_EVENTS
@@ -125,7 +125,7 @@ def policy(tmp_path):
 
     def write(on_unknown: str) -> dict[str, Any]:
         path = tmp_path / f"{on_unknown}.toml"
-        text = read_text("policy.toml").replace("max_attempts = 3", "max_attempts = 1")
+        text = uncached().replace("max_attempts = 3", "max_attempts = 1")
         text = text.replace('on_unknown = "retry"', f'on_unknown = "{on_unknown}"')
         before, after = text.split("[fallbacks]")
         path.write_text(before + after.split("\n\n", 1)[1])

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from costsvc import v1
-from costsvc.data import read_text
+from tests.policies import uncached
 
 Code = grpc.StatusCode
 
@@ -33,7 +33,7 @@ ERRORS: list[tuple[str, dict[str, Any], Code, str, str | None]] = [
 def once(tmp_path) -> dict[str, Any]:
     """Settings of a service that tries once."""
     policy = tmp_path / "policy.toml"
-    shipped = read_text("policy.toml").split("[fallbacks]")
+    shipped = uncached().split("[fallbacks]")
     policy.write_text(
         shipped[0].replace("max_attempts = 3", "max_attempts = 1") + shipped[1].split("\n\n", 1)[1]
     )

@@ -13,7 +13,7 @@ import pytest
 
 from costsvc import v1
 from costsvc.core.message_stream import MessageAssembler
-from costsvc.data import read_text
+from tests.policies import uncached
 
 NAMESPACES = """
 [response_cache.help]
@@ -31,7 +31,7 @@ ACME = {"metadata": (("costsvc-tenant", "acme"),)}
 def policy(path: Path, text: str = NAMESPACES) -> Path:
     """Write the shipped policy with namespaces."""
     file = path / "policy.toml"
-    file.write_text(read_text("policy.toml") + text)
+    file.write_text(uncached() + text)
     return file
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from costsvc import v1
 from costsvc.store import keys
+from tests.policies import uncached
 
 Code = grpc.StatusCode
 UNKNOWN = "0" * 32
@@ -21,7 +21,7 @@ UNKNOWN = "0" * 32
 @pytest.fixture
 def learning(tmp_path: Path) -> Path:
     """Give a policy that has the task `support` learned."""
-    shipped = resources.files("costsvc.data").joinpath("policy.toml").read_text()
+    shipped = uncached()
     path = tmp_path / "policy.toml"
     path.write_text(f'{shipped}\n[router.support]\nquality_floor = "0.97"\n')
     return path

@@ -7,13 +7,13 @@ import json
 import os
 import random
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from costsvc import v1
+from tests.policies import uncached
 
 PROGRAM = Path(sys.executable).parent / "costsvc"
 EASY, HARD = (900, 900, 900), (100, 400, 900)
@@ -25,7 +25,7 @@ POLICY = '\n[router.support]\nquality_floor = "0.97"\n[router.summary]\nquality_
 def learning(tmp_path: Path) -> Path:
     """Give a policy that has two tasks learned."""
     path = tmp_path / "policy.toml"
-    path.write_text(resources.files("costsvc.data").joinpath("policy.toml").read_text() + POLICY)
+    path.write_text(uncached() + POLICY)
     return path
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 
 import aiohttp
@@ -30,6 +29,7 @@ from costsvc.store.connection import StoreRefused, open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.fits import FitBook
 from tests.core.test_routing_by_score import FIT
+from tests.policies import uncached
 
 SERVICE = "costsvc.v1.CostService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -96,7 +96,7 @@ async def test_a_hard_budget_refuses_what_nobody_can_check(serve, own, refused):
 
 async def test_a_hard_budget_may_let_calls_by(serve, own, tmp_path):
     """With `on_store_failure = "allow"` a call is made, counted, and booked in the budget afterwards."""
-    shipped = resources.files("costsvc.data").joinpath("policy.toml").read_text()
+    shipped = uncached()
     policy = tmp_path / "policy.toml"
     policy.write_text(shipped.replace('on_store_failure = "reject"', 'on_store_failure = "allow"'))
     async with serve(redis_url=own.url, policy=policy) as service:
@@ -157,7 +157,7 @@ async def counted(service, why: str) -> float:
 async def test_a_score_serves_on_and_outcomes_fail_as_retryable(serve, own, tmp_path, refused):
     """Learned calls are answered by the score in memory, as soon as others; what is lost is counted."""
     policy = tmp_path / "policy.toml"
-    policy.write_text(resources.files("costsvc.data").joinpath("policy.toml").read_text() + "[router.faq]\n")
+    policy.write_text(uncached() + "[router.faq]\n")
     async with open_store(own.url) as client:
         await FitBook(client).put("default", "faq", FIT)
     async with serve(redis_url=own.url, policy=policy) as service:

@@ -60,7 +60,7 @@ class Trio:
 
     @staticmethod
     def _request() -> v1.Request:
-        return v1.Request(messages=[v1.Message(text=TEXT)], task="faq")
+        return v1.Request(messages=[v1.Message(text=TEXT)], task="support")
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Crowd:
     async def call(self) -> str:
         """Make a call; return OK or the reason why not."""
         request = v1.CompleteRequest(
-            request=v1.Request(messages=[v1.Message(text="How does a bicycle stay upright?")], task="faq")
+            request=v1.Request(messages=[v1.Message(text="How does a bicycle stay upright?")], task="support")
         )
         metadata = (("costsvc-tenant", self.tenant),)
         try:
