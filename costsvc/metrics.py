@@ -73,6 +73,7 @@ class Metrics:
         self._checked = self._counter(
             "checked_answers", "Answers with checks: accepted, escalated, not_accepted.", "outcome"
         )
+        self._add_deferred()
         self._add_cache()
         self._add_router()
         self._in_flight = self._gauge("in_flight_calls", "RPCs that run.")
@@ -114,6 +115,10 @@ class Metrics:
                 counter.inc(count)
         self._add_savings(savings)
 
+    def deferred(self, what: str) -> None:
+        """Count a deferred request as asked, or as ended, or as answered after its deadline: late."""
+        self._deferred.labels(what).inc()
+
     def held(self, likely_nano_usd: int, cost_nano_usd: int) -> None:
         """Compare what was held for a call with its bill; one that is free has nothing to compare with."""
         if cost_nano_usd > 0:
@@ -146,6 +151,11 @@ class Metrics:
     def checked(self, outcome: str) -> None:
         """Count an answer by what its checks led to."""
         self._checked.labels(outcome).inc()
+
+    def _add_deferred(self) -> None:
+        self._deferred = self._counter(
+            "deferred_requests", "Deferred requests: asked, and answered, failed, canceled or late.", "what"
+        )
 
     def _add_cache(self) -> None:
         self._cache = self._counter("cache", "Calls by what the response cache did.", "outcome")

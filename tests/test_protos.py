@@ -17,12 +17,26 @@ from costsvc.core.errors import Failure
 from costsvc.core.request import Tier
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
-from costsvc.v1 import admin_service_pb2, batch_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2
+from costsvc.v1 import (
+    admin_service_pb2,
+    batch_service_pb2,
+    cost_service_pb2,
+    deferred_pb2,
+    error_reason_pb2,
+    types_pb2,
+)
 
 ROOT = Path(costsvc.__file__).parent.parent
 BIN = Path(sys.executable).parent
 STUBS = ROOT / "costsvc/v1"
-MODULES = (admin_service_pb2, batch_service_pb2, cost_service_pb2, error_reason_pb2, types_pb2)
+MODULES = (
+    admin_service_pb2,
+    batch_service_pb2,
+    cost_service_pb2,
+    deferred_pb2,
+    error_reason_pb2,
+    types_pb2,
+)
 FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 MESSAGES: list[Descriptor] = [message for file in FILES for message in file.message_types_by_name.values()]
 ENUMS: list[EnumDescriptor] = [enum for file in FILES for enum in file.enum_types_by_name.values()]
@@ -152,6 +166,10 @@ def test_every_rpc_has_its_own_messages() -> None:
         "ListBatches",
         "CancelBatch",
         "StreamBatchResults",
+        "Defer",
+        "GetDeferred",
+        "WatchDeferred",
+        "CancelDeferred",
     }
     for method in methods:
         assert method.input_type.name == f"{method.name}Request"

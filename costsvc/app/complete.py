@@ -29,6 +29,7 @@ from costsvc.app.planner import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.saying_again import said_again
 from costsvc.app.settle import Settlement
+from costsvc.core.deferred_errors import MustDefer
 from costsvc.core.errors import DeadlineTooShort
 from costsvc.core.request import ModelRequest
 from costsvc.metrics import Metrics
@@ -73,15 +74,19 @@ class Completions:
         self._new_id = new_id
         self._max_call_s = max_call_s
 
-    def begin(self, request: ModelRequest, caller: Caller, *, streams: bool = False) -> Attempt:
+    def begin(
+        self, request: ModelRequest, caller: Caller, *, streams: bool = False, deferred: bool = False
+    ) -> Attempt:
         """Plan the first attempt; what can be refused without the store is refused here.
 
         Raises:
-            DeadlineTooShort, JournalFailed: nothing was spent.
+            DeadlineTooShort, JournalFailed, MustDefer: nothing was spent.
             InvalidRequest, UnknownModel, NoModelFits: as planning raises them.
         """
         self._settlement.check_room()
         self._looking.check(request)
+        if request.task in self._planner.policy.defer.tasks and not deferred:
+            raise MustDefer(request.task)
         now, now_s = self._clock.now(), self._clock.monotonic()
         if caller.deadline_s <= now_s:
             raise DeadlineTooShort

@@ -13,6 +13,7 @@ from hashlib import sha256
 from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import Catalog
 from costsvc.core.classifying import Classifying, read_classifying
+from costsvc.core.deferring import Deferring, read_deferring
 from costsvc.core.learning import Learning, learning_of, read_learning
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.namespace import Namespace, read_namespaces
@@ -82,6 +83,7 @@ class Policy:
     cascade: Cascading
     classifying: Classifying
     learned: Mapping[str, Learning]
+    defer: Deferring
     hash: str
 
     @property
@@ -147,6 +149,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         cascade=_cascading(top.row("cascade", {})),
         classifying=read_classifying(top.row("classifier", {}), catalog),
         learned=read_learning(top.row("router", {})),
+        defer=read_deferring(top.row("defer", {})),
         hash=policy_hash(text),
     )
     for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):

@@ -92,6 +92,8 @@ def _has_odd_format(message: Message) -> bool:
     """Tell whether the message around the request names an undefined format, or has more rules of its own."""
     if isinstance(message, v1.RouteRequest):
         return message.HasField("reserve")
+    if isinstance(message, v1.DeferRequest):
+        return message.HasField("tolerance") or bool(message.webhook_url)
     return isinstance(message, v1.StreamCompleteRequest) and message.format not in _FORMATS
 
 

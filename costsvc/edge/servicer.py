@@ -139,7 +139,7 @@ class CostServicer(v1.CostServiceServicer):
 
     async def _complete(self, request: v1.CompleteRequest, call: Call) -> v1.CompleteResponse:
         call.note(request_id=request.request.request_id)
-        read = await _read(request.request)
+        read = await read_request(request.request)
         with from_proto.within("request"):
             attempt = self._completions.begin(read, call.caller)
         completed = await self._completions.answer(attempt)
@@ -154,7 +154,7 @@ class CostServicer(v1.CostServiceServicer):
         write: Callable[[v1.StreamCompleteResponse], Awaitable[None]],
     ) -> None:
         call.note(request_id=request.request.request_id)
-        read = await _read(request.request)
+        read = await read_request(request.request)
         provider_events = request.format == v1.STREAM_FORMAT_PROVIDER_EVENTS
         with from_proto.within("request"):
             attempt = self._completions.begin(read, call.caller, streams=True)
@@ -197,7 +197,7 @@ class CostServicer(v1.CostServiceServicer):
         return to_proto.report_response(report)
 
     async def _plan(self, message: v1.Request, call: Call) -> Plan:
-        request, tenant, now = await _read(message), call.caller.tenant, self._clock.now()
+        request, tenant, now = await read_request(message), call.caller.tenant, self._clock.now()
         with from_proto.within("request"):
             plan = self._planner.plan(request, tenant, now)
             plan = await self._conversations.look(plan, tenant)
@@ -212,7 +212,8 @@ class CostServicer(v1.CostServiceServicer):
         return to_proto.estimate_response(estimate)
 
 
-async def _read(message: v1.Request) -> ModelRequest:
+async def read_request(message: v1.Request) -> ModelRequest:
+    """Return a request; a large one is read in a thread."""
     if message.ByteSize() <= LARGE_BYTES:
         return from_proto.model_request(message)
     return await asyncio.to_thread(from_proto.model_request, message)

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2 as details
 
 from costsvc import v1
 from costsvc.core.batch_errors import BatchError
+from costsvc.core.deferred_errors import DeferralError
 from costsvc.core.errors import (
     AlreadyAnswered,
     AlreadyRecorded,
@@ -41,6 +42,7 @@ from costsvc.core.errors import (
 from costsvc.edge.outcome import Outcome, cut, internal, not_found, shorten
 from costsvc.edge.status_batch import about_batches
 from costsvc.edge.status_budget import about_budgets
+from costsvc.edge.status_deferred import about_deferral
 from costsvc.edge.status_request_id import about_request_ids
 
 _OVERLOADED_S, _STORE_S, _PROVIDER_S = 0.25, 0.5, 1.0
@@ -56,6 +58,8 @@ class LoopbackOnly(CostsvcError):
 
 def outcome_of(error: CostsvcError, now: datetime) -> Outcome:
     """Return what a caller gets for an error."""
+    if isinstance(error, DeferralError):
+        return about_deferral(error)
     return about_batches(error) if isinstance(error, BatchError) else _of_one_call(error, now)
 
 

@@ -43,6 +43,7 @@ from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Alerts, Settings
+from costsvc.store import keys
 from costsvc.store.alerts import AlertQueue
 from costsvc.store.archive import Archive
 from costsvc.store.budgets import BudgetBook
@@ -51,6 +52,7 @@ from costsvc.store.conversations import ConversationBook
 from costsvc.store.erasure import Erasure
 from costsvc.store.fits import FitBook
 from costsvc.store.holds import Holds
+from costsvc.store.job_lease import JobLease
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.store.outcomes import OutcomeBook
@@ -58,7 +60,6 @@ from costsvc.store.presence import Presence
 from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
 from costsvc.store.sealing import Sealing
-from costsvc.store.sealing_lease import SealingLease
 from costsvc.store.verdicts import VerdictBook
 
 
@@ -230,7 +231,9 @@ def _admin(  # noqa: PLR0917 - parts of one process
 
 
 def _retention(settings: Settings, client: Redis) -> Retention:
-    sealing = Sealing(client, Archive(settings.data_dir / "archive"), SealingLease(client, new_id()))
+    sealing = Sealing(
+        client, Archive(settings.data_dir / "archive"), JobLease(client, new_id(), keys.SEALING)
+    )
     return Retention(sealing, SystemClock(), days=settings.retention_days)
 
 

@@ -22,7 +22,7 @@ from costsvc.store import keys
 from costsvc.store.audit_entries import LiveEntries, Sums, add_to, capped, cells, differences
 from costsvc.store.audit_money import Money
 from costsvc.store.connection import ask, translated
-from costsvc.store.sealing_lease import SealingLease
+from costsvc.store.job_lease import JobLease
 
 _PAGE = 500  # entries, a few tenths of a millisecond for everybody else
 _TENANTS_AT_ONCE = 8
@@ -69,7 +69,7 @@ async def audit(client: Redis, catalog: Catalog, *, owner: str) -> Audit:
         SealingGoesOn: the lease was lost for a while, such as on a machine that was asleep.
         StoreUnavailable: no answer in time.
     """
-    lease = SealingLease(client, owner)
+    lease = JobLease(client, owner, keys.SEALING)
     while not await lease.take(datetime.now(UTC)):  # noqa: ASYNC110 - a lease has no event
         await asyncio.sleep(_WAIT_S)
     try:
@@ -79,7 +79,7 @@ async def audit(client: Redis, catalog: Catalog, *, owner: str) -> Audit:
 
 
 class _Auditor:
-    def __init__(self, client: Redis, catalog: Catalog, lease: SealingLease) -> None:
+    def __init__(self, client: Redis, catalog: Catalog, lease: JobLease) -> None:
         self._client = client
         self._lease = lease
         self._live = LiveEntries(catalog)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from redis.asyncio import Redis
 
-from costsvc.core.budget import Budget, Definitions, define
+from costsvc.core.budget import Application, Budget, Definitions, define
 from costsvc.core.budget_json import read_budget, write_budget
 from costsvc.core.holds import Balance
 from costsvc.core.windows import Rolling, buckets_at, window_at
@@ -118,6 +118,23 @@ class BudgetBook:
             if len(found) >= MOST_BALANCES:
                 break
         return sorted(found[:MOST_BALANCES], key=lambda row: row[0])
+
+    async def peek(self, applications: Sequence[Application], at: datetime) -> Sequence[Balance]:
+        """Return what budgets count for a call that would begin at an instant, without holding anything.
+
+        What no call has met yet counts nothing here, whatever the ledger has.
+
+        Raises:
+            StoreUnavailable: the store cannot be asked.
+        """
+        if not applications:
+            return []
+        async with translated(_READ_BUDGET_S), self._client.pipeline(transaction=False) as pipeline:
+            for each in applications:
+                member = keys.balance_member(each.window.key, each.instance)
+                pipeline.hgetall(keys.balance(each.budget.id, member))
+            tables: list[dict[bytes, bytes]] = await pipeline.execute()
+        return [_balance(each.budget, table, at) for each, table in zip(applications, tables, strict=True)]
 
     async def sweep_windows(self, before: datetime, *, count: int = 1_000) -> int:
         """Remove the balances of windows that ended before an instant, `count` a step; return how many.

@@ -22,6 +22,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from costsvc.store import deferred_keys
+
 LEDGER = "{ledger}"
 
 SCHEMA = f"{LEDGER}:schema"
@@ -210,6 +212,8 @@ def contents(tenant: str) -> dict[str, tuple[str, ...]]:
         "conversations": (conversation(tenant, "*"),),
         "router_records": (f"router:{{{mine}*",),
         "classifier_verdicts": (verdict(tenant, "*"),),
+        "deferred_requests": (deferred_keys.request(f"{mine}*"),),
+        "deferred_answers": (deferred_keys.answer(f"{mine}*"),),
     }
 
 

@@ -23,9 +23,9 @@ from costsvc.store import entry_codec, keys
 from costsvc.store.archive import Archive
 from costsvc.store.audit_entries import Sums, add_to, capped
 from costsvc.store.connection import Script, ask, translated
+from costsvc.store.job_lease import JobLease
 from costsvc.store.ledger import fields_of
 from costsvc.store.rollups import FEW_VALUES, pack
-from costsvc.store.sealing_lease import SealingLease
 
 AT_ONCE = 2_000
 """Entries a file, and a step of the server, which takes some milliseconds."""
@@ -49,7 +49,7 @@ class _Part:
 class Sealing:
     """Seals hours, while it has the lease."""
 
-    def __init__(self, client: Redis, archive: Archive, lease: SealingLease) -> None:
+    def __init__(self, client: Redis, archive: Archive, lease: JobLease) -> None:
         self._client = client
         self._archive = archive
         self._lease = lease

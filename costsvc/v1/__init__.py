@@ -18,5 +18,6 @@ from costsvc.v1.cost_service_pb2_grpc import CostServiceStub as CostServiceStub
 from costsvc.v1.cost_service_pb2_grpc import (
     add_CostServiceServicer_to_server as add_CostServiceServicer_to_server,
 )
+from costsvc.v1.deferred_pb2 import *  # noqa: F403
 from costsvc.v1.error_reason_pb2 import *  # noqa: F403
 from costsvc.v1.types_pb2 import *  # noqa: F403

@@ -1,3 +1,4 @@
+from costsvc.v1 import deferred_pb2 as _deferred_pb2
 from costsvc.v1 import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from costsvc.v1 import batch_service_pb2 as costsvc_dot_v1_dot_batch__service__pb2
+from costsvc.v1 import deferred_pb2 as costsvc_dot_v1_dot_deferred__pb2
 
 GRPC_GENERATED_VERSION = '1.71.2'
 GRPC_VERSION = grpc.__version__
@@ -66,6 +67,26 @@ class BatchServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_batch__service__pb2.StreamBatchResultsRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_batch__service__pb2.StreamBatchResultsResponse.FromString,
                 _registered_method=True)
+        self.Defer = channel.unary_unary(
+                '/costsvc.v1.BatchService/Defer',
+                request_serializer=costsvc_dot_v1_dot_deferred__pb2.DeferRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_deferred__pb2.DeferResponse.FromString,
+                _registered_method=True)
+        self.GetDeferred = channel.unary_unary(
+                '/costsvc.v1.BatchService/GetDeferred',
+                request_serializer=costsvc_dot_v1_dot_deferred__pb2.GetDeferredRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_deferred__pb2.GetDeferredResponse.FromString,
+                _registered_method=True)
+        self.WatchDeferred = channel.unary_stream(
+                '/costsvc.v1.BatchService/WatchDeferred',
+                request_serializer=costsvc_dot_v1_dot_deferred__pb2.WatchDeferredRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_deferred__pb2.WatchDeferredResponse.FromString,
+                _registered_method=True)
+        self.CancelDeferred = channel.unary_unary(
+                '/costsvc.v1.BatchService/CancelDeferred',
+                request_serializer=costsvc_dot_v1_dot_deferred__pb2.CancelDeferredRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_deferred__pb2.CancelDeferredResponse.FromString,
+                _registered_method=True)
 
 
 class BatchServiceServicer(object):
@@ -120,6 +141,38 @@ class BatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Defer(self, request, context):
+        """Takes a request that may wait, and answers it within its tolerance: in a batch with others at half price where one
+        ends in time, else alone by the standard API. It returns when the request is safe in the store. A budget without
+        room refuses it now; nothing is held until it is sent, and one without room then waits for some until its deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeferred(self, request, context):
+        """Says where a deferred request is, with its answer when there is one. Answers are kept for the policy's
+        `[defer] keep_answers_s`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchDeferred(self, request, context):
+        """Returns a deferred request now and after each change, and ends after its answer, or at the end of the longest call:
+        then ask again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDeferred(self, request, context):
+        """Takes a deferred request back. What has not been sent costs nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +205,26 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.StreamBatchResults,
                     request_deserializer=costsvc_dot_v1_dot_batch__service__pb2.StreamBatchResultsRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_batch__service__pb2.StreamBatchResultsResponse.SerializeToString,
+            ),
+            'Defer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Defer,
+                    request_deserializer=costsvc_dot_v1_dot_deferred__pb2.DeferRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_deferred__pb2.DeferResponse.SerializeToString,
+            ),
+            'GetDeferred': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeferred,
+                    request_deserializer=costsvc_dot_v1_dot_deferred__pb2.GetDeferredRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_deferred__pb2.GetDeferredResponse.SerializeToString,
+            ),
+            'WatchDeferred': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDeferred,
+                    request_deserializer=costsvc_dot_v1_dot_deferred__pb2.WatchDeferredRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_deferred__pb2.WatchDeferredResponse.SerializeToString,
+            ),
+            'CancelDeferred': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDeferred,
+                    request_deserializer=costsvc_dot_v1_dot_deferred__pb2.CancelDeferredRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_deferred__pb2.CancelDeferredResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -318,6 +391,114 @@ class BatchService(object):
             '/costsvc.v1.BatchService/StreamBatchResults',
             costsvc_dot_v1_dot_batch__service__pb2.StreamBatchResultsRequest.SerializeToString,
             costsvc_dot_v1_dot_batch__service__pb2.StreamBatchResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Defer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.BatchService/Defer',
+            costsvc_dot_v1_dot_deferred__pb2.DeferRequest.SerializeToString,
+            costsvc_dot_v1_dot_deferred__pb2.DeferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeferred(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.BatchService/GetDeferred',
+            costsvc_dot_v1_dot_deferred__pb2.GetDeferredRequest.SerializeToString,
+            costsvc_dot_v1_dot_deferred__pb2.GetDeferredResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDeferred(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/costsvc.v1.BatchService/WatchDeferred',
+            costsvc_dot_v1_dot_deferred__pb2.WatchDeferredRequest.SerializeToString,
+            costsvc_dot_v1_dot_deferred__pb2.WatchDeferredResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDeferred(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.BatchService/CancelDeferred',
+            costsvc_dot_v1_dot_deferred__pb2.CancelDeferredRequest.SerializeToString,
+            costsvc_dot_v1_dot_deferred__pb2.CancelDeferredResponse.FromString,
             options,
             channel_credentials,
             insecure,

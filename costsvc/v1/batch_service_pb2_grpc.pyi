@@ -5,6 +5,7 @@ Requests that can wait for some hours, at half price."""
 
 from collections import abc as _abc
 from costsvc.v1 import batch_service_pb2 as _batch_service_pb2
+from costsvc.v1 import deferred_pb2 as _deferred_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -56,6 +57,21 @@ class BatchServiceStub:
     """Returns the results of an ended batch, in any order, each once. They are read from the provider again each time;
     with `cursor` a stream that broke off goes on where it was.
     """
+    Defer: _grpc.UnaryUnaryMultiCallable[_deferred_pb2.DeferRequest, _deferred_pb2.DeferResponse]
+    """Takes a request that may wait, and answers it within its tolerance: in a batch with others at half price where one
+    ends in time, else alone by the standard API. It returns when the request is safe in the store. A budget without
+    room refuses it now; nothing is held until it is sent, and one without room then waits for some until its deadline.
+    """
+    GetDeferred: _grpc.UnaryUnaryMultiCallable[_deferred_pb2.GetDeferredRequest, _deferred_pb2.GetDeferredResponse]
+    """Says where a deferred request is, with its answer when there is one. Answers are kept for the policy's
+    `[defer] keep_answers_s`.
+    """
+    WatchDeferred: _grpc.UnaryStreamMultiCallable[_deferred_pb2.WatchDeferredRequest, _deferred_pb2.WatchDeferredResponse]
+    """Returns a deferred request now and after each change, and ends after its answer, or at the end of the longest call:
+    then ask again.
+    """
+    CancelDeferred: _grpc.UnaryUnaryMultiCallable[_deferred_pb2.CancelDeferredRequest, _deferred_pb2.CancelDeferredResponse]
+    """Takes a deferred request back. What has not been sent costs nothing."""
 
 @_typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
@@ -85,6 +101,21 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """Returns the results of an ended batch, in any order, each once. They are read from the provider again each time;
     with `cursor` a stream that broke off goes on where it was.
     """
+    Defer: _aio.UnaryUnaryMultiCallable[_deferred_pb2.DeferRequest, _deferred_pb2.DeferResponse]  # type: ignore[assignment]
+    """Takes a request that may wait, and answers it within its tolerance: in a batch with others at half price where one
+    ends in time, else alone by the standard API. It returns when the request is safe in the store. A budget without
+    room refuses it now; nothing is held until it is sent, and one without room then waits for some until its deadline.
+    """
+    GetDeferred: _aio.UnaryUnaryMultiCallable[_deferred_pb2.GetDeferredRequest, _deferred_pb2.GetDeferredResponse]  # type: ignore[assignment]
+    """Says where a deferred request is, with its answer when there is one. Answers are kept for the policy's
+    `[defer] keep_answers_s`.
+    """
+    WatchDeferred: _aio.UnaryStreamMultiCallable[_deferred_pb2.WatchDeferredRequest, _deferred_pb2.WatchDeferredResponse]  # type: ignore[assignment]
+    """Returns a deferred request now and after each change, and ends after its answer, or at the end of the longest call:
+    then ask again.
+    """
+    CancelDeferred: _aio.UnaryUnaryMultiCallable[_deferred_pb2.CancelDeferredRequest, _deferred_pb2.CancelDeferredResponse]  # type: ignore[assignment]
+    """Takes a deferred request back. What has not been sent costs nothing."""
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sends many requests as the provider's message batches, and settles each of them once. A batch is the tenant's that
@@ -147,5 +178,44 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the results of an ended batch, in any order, each once. They are read from the provider again each time;
         with `cursor` a stream that broke off goes on where it was.
         """
+
+    @_abc_1.abstractmethod
+    def Defer(
+        self,
+        request: _deferred_pb2.DeferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deferred_pb2.DeferResponse, _abc.Awaitable[_deferred_pb2.DeferResponse]]:
+        """Takes a request that may wait, and answers it within its tolerance: in a batch with others at half price where one
+        ends in time, else alone by the standard API. It returns when the request is safe in the store. A budget without
+        room refuses it now; nothing is held until it is sent, and one without room then waits for some until its deadline.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDeferred(
+        self,
+        request: _deferred_pb2.GetDeferredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deferred_pb2.GetDeferredResponse, _abc.Awaitable[_deferred_pb2.GetDeferredResponse]]:
+        """Says where a deferred request is, with its answer when there is one. Answers are kept for the policy's
+        `[defer] keep_answers_s`.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchDeferred(
+        self,
+        request: _deferred_pb2.WatchDeferredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_deferred_pb2.WatchDeferredResponse], _abc.AsyncIterator[_deferred_pb2.WatchDeferredResponse]]:
+        """Returns a deferred request now and after each change, and ends after its answer, or at the end of the longest call:
+        then ask again.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelDeferred(
+        self,
+        request: _deferred_pb2.CancelDeferredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deferred_pb2.CancelDeferredResponse, _abc.Awaitable[_deferred_pb2.CancelDeferredResponse]]:
+        """Takes a deferred request back. What has not been sent costs nothing."""
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

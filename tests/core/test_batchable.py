@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from costsvc.core.batchable import is_batchable
+from costsvc.core.batchable import is_batchable, why_not_batchable
 from costsvc.core.request import ModelRequest, read_messages_json
 
 ASK = {"role": "user", "content": "x"}
@@ -51,6 +51,14 @@ def test_what_stands_alone_can_wait(body: dict[str, Any]) -> None:
 def test_what_has_company_cannot(body: dict[str, Any]) -> None:
     """Loops, conversations, haste, and what batches refuse."""
     assert not batchable(body)
+
+
+def test_why_it_cannot_is_said_by_its_member() -> None:
+    """So that its caller knows what to change."""
+    request = ModelRequest(
+        members=read_messages_json(json.dumps({"messages": [ASK], "speed": "fast"}).encode())
+    )
+    assert why_not_batchable(request) == "speed: batches are not fast"
 
 
 def test_a_turn_of_a_conversation_cannot() -> None:

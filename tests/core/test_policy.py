@@ -10,6 +10,7 @@ from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.cascade import Cascading
 from costsvc.core.catalog import CatalogError
 from costsvc.core.classifying import Classifying
+from costsvc.core.deferring import Deferring
 from costsvc.core.learning import Learning
 from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
@@ -56,6 +57,9 @@ ttl_s = 60
 [router.faq]
 quality_floor = "0.95"
 tenants = ["acme"]
+[defer]
+tasks = ["nightly"]
+keep_answers_s = 600
 """
 
 
@@ -88,6 +92,7 @@ def test_a_policy_is_read_whole() -> None:
             enabled=True, model="claude-haiku-4-5-20251001", timeout_s=0.5, ttl=timedelta(seconds=60)
         ),
         learned={"faq": Learning(quality_floor=Fraction(95, 100), tenants=frozenset({"acme"}))},
+        defer=Deferring(tasks=frozenset({"nightly"}), keep_answers=timedelta(seconds=600)),
         hash=policy.hash,
     )
 
@@ -146,6 +151,8 @@ def test_the_hash_goes_by_the_text() -> None:
 
 BROKEN = {
     "odd learned task": ("[router.faq]", "[router.Faq]", "router", "Faq", "must be 1 to 63"),
+    "answers kept for ever": ("= 600", "= 9_999_999", "defer", "keep_answers_s", "from 1 to 2505600"),
+    "odd webhook": ("= 600", '= 600\nwebhook_urls = ["ftp://x"]', "defer", "webhook_urls", "must be a URL"),
     "floor of nothing": ('"0.95"', '"0"', "router.faq", "quality_floor", "must be above 0"),
     "floor above all": ('"0.95"', '"1.01"', "router.faq", "quality_floor", "at most 1"),
     "learned tenant": ('["acme"]', '["ACME"]', "router.faq", "tenants", "'ACME' is no tenant"),

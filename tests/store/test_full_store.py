@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.holds import Balance
+from costsvc.store import keys
 from costsvc.store.acceptance import check_store
 from costsvc.store.archive import Archive
+from costsvc.store.job_lease import JobLease
 from costsvc.store.sealing import Sealing
-from costsvc.store.sealing_lease import SealingLease
 from tests.store.money import AT, Bench, amounts, budget, entry, opening
 
 DAY = timedelta(days=1)
@@ -59,5 +60,5 @@ async def test_a_full_store_lets_a_process_start(bench: Bench, store: Redis) -> 
 async def test_a_full_store_is_sealed(bench: Bench, store: Redis, tmp_path: Path) -> None:
     """What makes room needs none."""
     await bench.settle(entry(opening("settled"), 7))
-    sealing = Sealing(store, Archive(tmp_path), SealingLease(store, "one"))
+    sealing = Sealing(store, Archive(tmp_path), JobLease(store, "one", keys.SEALING))
     assert await sealing.seal_before(AT + DAY, now=AT + 30 * DAY) == 1

@@ -24,8 +24,8 @@ from costsvc.store import keys, sealing
 from costsvc.store.archive import Archive, read_archive
 from costsvc.store.audit import Audit, audit
 from costsvc.store.charges import charge_of
+from costsvc.store.job_lease import JobLease
 from costsvc.store.sealing import Sealing
-from costsvc.store.sealing_lease import SealingLease
 from tests.store.money import AT, POLICY_IN_FORCE, Bench, amounts, budget, entry, opening
 
 CATALOG = load_catalog_files()
@@ -74,7 +74,7 @@ async def spend(bench: Bench, random: Random, number: int) -> Entry:
 
 def sealer(store: Redis, path: Path, owner: str = "one") -> Sealing:
     """Return what seals into a directory."""
-    return Sealing(store, Archive(path), SealingLease(store, owner))
+    return Sealing(store, Archive(path), JobLease(store, owner, keys.SEALING))
 
 
 async def seal(store: Redis, path: Path, owner: str = "one", *, now: datetime = NOW) -> int:
@@ -203,10 +203,10 @@ async def test_two_processes_that_seal_at_once_seal_each_entry_once(
 async def test_nobody_seals_while_another_has_the_lease(bench: Bench, store: Redis, tmp_path: Path) -> None:
     """The lease is another's until it ends, or is given back."""
     assert bench
-    other = SealingLease(store, "other")
+    other = JobLease(store, "other", keys.SEALING)
     assert await other.take(NOW)
     assert await seal(store, tmp_path) == 0
-    await SealingLease(store, "one").give_back(NOW)  # not its own
+    await JobLease(store, "one", keys.SEALING).give_back(NOW)  # not its own
     assert await seal(store, tmp_path) == 0
     assert await seal(store, tmp_path, now=NOW + timedelta(minutes=1)) > 0
 

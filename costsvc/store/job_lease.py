@@ -6,22 +6,23 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
-from costsvc.store import keys
 from costsvc.store.connection import Script, translated
 
 LEASE = timedelta(seconds=30)
-"""How long it lasts unless it is taken again; every step of the job takes it again."""
+"""How long it lasts unless it is taken again, where nothing else is said; every step takes it again."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class SealingLease:
-    """The right to seal hours, or to have nobody else seal any."""
+class JobLease:
+    """The right to do the job of a key, or to have nobody else do it."""
 
-    def __init__(self, client: Redis, owner: str) -> None:
+    def __init__(self, client: Redis, owner: str, key: str, *, lasts: timedelta = LEASE) -> None:
+        self.owner = owner
+        self._lasts = lasts
         self._client = client
-        self._owner = owner
+        self._key = key
         self._script = Script.load("lease")
 
     async def take(self, now: datetime) -> bool:
@@ -30,13 +31,13 @@ class SealingLease:
         Raises:
             StoreUnavailable: it may be taken or not.
         """
-        return await self._ask(now, (now + LEASE - _EPOCH) // _MILLISECOND)
+        return await self._ask(now, (now + self._lasts - _EPOCH) // _MILLISECOND)
 
     async def give_back(self, now: datetime) -> None:
         """Let others take it; nothing happens where it is not ours."""
         await self._ask(now, 0)
 
     async def _ask(self, now: datetime, ends_ms: int) -> bool:
-        args: list[str | bytes | int] = [self._owner, (now - _EPOCH) // _MILLISECOND, ends_ms]
+        args: list[str | bytes | int] = [self.owner, (now - _EPOCH) // _MILLISECOND, ends_ms]
         async with translated():
-            return bool(await self._script.run(self._client, [keys.SEALING], args))
+            return bool(await self._script.run(self._client, [self._key], args))

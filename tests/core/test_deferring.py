@@ -1,0 +1,35 @@
+"""The policy's table about deferring."""
+
+from __future__ import annotations
+
+import pytest
+
+from costsvc.core.deferring import Deferring
+
+RULES = Deferring(webhook_urls=("https://hooks.example.com/a", "https://other.example.com/"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://hooks.example.com/a", "https://hooks.example.com/a/b?c=d", "https://other.example.com/x"],
+)
+def test_a_caller_may_have_posted_to_what_policy_names(url: str) -> None:
+    """The URL itself, and paths below it."""
+    assert RULES.may_post_to(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.example.com/ab",
+        "https://hooks.example.com/a/../b",
+        "https://hooks.example.com/a/%2E%2e/b",
+        "https://other.example.com.evil.example/",
+        "http://other.example.com/x",
+        "https://other.example.com@evil.example/",
+    ],
+)
+def test_a_caller_may_have_posted_nowhere_else(url: str) -> None:
+    """Whoever defers must not reach what only the service can reach."""
+    assert not RULES.may_post_to(url)
+    assert not Deferring().may_post_to(url)
