@@ -139,4 +139,5 @@ def _question(plan: Plan) -> Question:
         checks=request.checks.form if request.checks else None,
         headers=plan.headers,
         dropped=plan.needs.sampling if plan.drops_sampling else (),
+        levers=plan.levers.kept_as,
     )

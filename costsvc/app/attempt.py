@@ -172,6 +172,9 @@ def complete(
             baseline_model=decision.baseline.id,
             marked_by_us=attempt.plan.breakpoint is not None,
             at=attempt.started_at,
+            reductions=attempt.plan.levers.reductions(
+                reported.totals.output_tokens, _word(message.get("stop_reason"))
+            ),
         )
     except (MalformedUsage, UnknownModel) as error:
         raise ProviderError(
@@ -208,6 +211,7 @@ def completed_before(kept: KeptAnswer, attempt: Attempt) -> Completed:
             cost_nano_usd=entry.cost_nano_usd,
             baseline_nano_usd=entry.baseline_nano_usd,
             savings=entry.savings,
+            levers=entry.levers,
         ),
         is_replay=True,
         checked=kept.checked,
@@ -249,6 +253,7 @@ def entry_of(
         cost_nano_usd=accounted.cost_nano_usd,
         baseline_nano_usd=accounted.baseline_nano_usd,
         savings=accounted.savings,
+        levers=accounted.levers,
         catalog_hash=catalog.hash,
         charges=charges,
         cache_outcome=attempt.cache_outcome.value,

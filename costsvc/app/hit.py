@@ -48,6 +48,9 @@ def hit(
             baseline_model=decision.baseline.id,
             marked_by_us=attempt.plan.breakpoint is not None,
             at=attempt.started_at,
+            reductions=attempt.plan.levers.reductions(reported.totals.output_tokens, "")
+            if model is decision.model
+            else (),
         )
     except (MalformedUsage, UnknownModel):
         return None
@@ -81,4 +84,4 @@ def hit(
 def _nothing_paid(would_be: Account) -> Account:
     """Return the account of a call that was not made: what it would have cost is saved, too."""
     savings = replace(would_be.savings, response_cache_nano_usd=would_be.cost_nano_usd)
-    return Account(cost_nano_usd=0, baseline_nano_usd=would_be.baseline_nano_usd, savings=savings)
+    return replace(would_be, cost_nano_usd=0, savings=savings)

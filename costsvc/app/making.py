@@ -91,7 +91,7 @@ class Making:
         self, attempt: Attempt, reserved: Reserved, cascade: Cascade, relay: Relay[Started] | None
     ) -> Booked:
         """Make one attempt and book it."""
-        if relay is None and attempt.plan.needs.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
+        if relay is None and attempt.plan.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
             answer = await self._upstream.send(attempt.upstream_request(stream=False))
             first_byte_ms = self._elapsed_ms(attempt)
         else:
@@ -139,7 +139,7 @@ class Making:
             if isinstance(end, BaseException):
                 raise end
         self._metrics.held(reserved.hold.q_nano_usd, entry.cost_nano_usd)
-        self._planner.learn(attempt.plan, attempt.tenant, totals)
+        self._planner.learn(attempt.plan, attempt.tenant, totals, completed.stop_reason)
         return completed, entry
 
     def _elapsed_ms(self, attempt: Attempt) -> int:

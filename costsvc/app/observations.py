@@ -5,6 +5,7 @@ from __future__ import annotations
 from costsvc.core.calibration import Calibration
 from costsvc.core.cascade import FailureRates
 from costsvc.core.content import Content
+from costsvc.core.lengths import Lengths
 from costsvc.core.model import Model
 from costsvc.core.tokens import (
     INPUT_PRIOR,
@@ -27,6 +28,7 @@ class Observations:
         self._input = Calibration(INPUT_PRIOR)
         self._output = Calibration(OUTPUT_PRIOR)
         self.failure_rates = FailureRates()
+        self.lengths = Lengths()
 
     def expect_input(self, tenant: str, model: str, estimate: TokenEstimate) -> Expectation:
         """Return the prompt tokens to expect, corrected by what this tenant's prompts really were."""

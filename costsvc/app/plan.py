@@ -8,6 +8,7 @@ from costsvc.core.candidates import Candidate
 from costsvc.core.constraints import Needs
 from costsvc.core.conversation import Pin
 from costsvc.core.json_text import Member
+from costsvc.core.levers import Levers
 from costsvc.core.local_score import Score
 from costsvc.core.prompt_cache import Breakpoint
 from costsvc.core.request import ModelRequest, Tier
@@ -25,9 +26,10 @@ _TRUE = Member(value=True)
 class Plan:
     """A decision together with the changes to the body and the headers that carry it out.
 
-    `weighed` is what all evidence but the conversation says, `pin` where that was; `is_fallback` where
-    another model than the chosen one is tried; `verdict` is what the classifier said, None where it said
-    nothing.
+    `request`, `needs` and `content` are the caller's, whatever model answers; `levers` are those of the one
+    that is chosen. `weighed` is what all evidence but the conversation says, `pin` where that was;
+    `is_fallback` where another model than the chosen one is tried; `verdict` is what the classifier said,
+    None where it said nothing.
     """
 
     request: ModelRequest
@@ -35,6 +37,7 @@ class Plan:
     decision: Decision
     needs: Needs
     content: Content
+    levers: Levers
     breakpoint: Breakpoint | None
     drops_sampling: bool
     pin: Pin | None
@@ -48,10 +51,10 @@ class Plan:
 
     def body(self, *, stream: bool) -> bytes:
         """Return the body as it goes to the provider: the caller's, but for what was decided."""
-        request, changes = self.request, dict[str, Member | None]()
+        request, changes = self.levers.request, dict[str, Member | None]()
         changes["model"] = Member(self.decision.model.id)
-        if request.get("max_tokens") is None:
-            changes["max_tokens"] = Member(self.needs.max_tokens)
+        if request.get("max_tokens") != self.max_tokens:
+            changes["max_tokens"] = Member(self.max_tokens)
         if self.drops_sampling:
             changes |= dict.fromkeys(self.needs.sampling)
         if self.breakpoint is not None:
@@ -63,6 +66,11 @@ class Plan:
     def chosen_model(self) -> str:
         """The model that was chosen to answer, "" where another one stands in for it."""
         return "" if self.is_fallback else self.decision.model.id
+
+    @property
+    def max_tokens(self) -> int:
+        """How long the answer may be."""
+        return self.levers.max_tokens
 
     @property
     def asks_for_one_hour(self) -> bool:

@@ -22,6 +22,7 @@ from costsvc.core.constraints import Needs, needs_of
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.ladder import above, find_ladder
+from costsvc.core.levers import Levers, pull, untouched
 from costsvc.core.local_score import Score
 from costsvc.core.policy import Policy, Sampling
 from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
@@ -76,7 +77,7 @@ class Planner:
         return self._concluded(plan.weighed, pin, before=plan)
 
     def _concluded(self, weighed: Weighed, pin: Pin | None, before: Plan | None = None) -> Plan:
-        """Return the plan; a breakpoint that one before it has on the same model need not be found again."""
+        """Return the plan; what one before it has for the same model need not be found again."""
         question = weighed.question
         request, needs = question.request, question.needs
         decision = weighed.concluded(pin)
@@ -85,15 +86,17 @@ class Planner:
             decision = self._begin(decision, ladder, question.tenant, request.task)
         unclear = self._unclear(question, decision) if pin is None and not ladder else ()
         if before is not None and before.decision.model is decision.model:
-            breakpoint_ = before.breakpoint
+            levers, breakpoint_ = before.levers, before.breakpoint
         else:
-            breakpoint_ = place_breakpoint(request, question.policy, decision.model)
+            levers = self._levers(question, decision.model)
+            breakpoint_ = place_breakpoint(levers.request, question.policy, decision.model)
         return Plan(
             request=request,
             weighed=weighed,
-            decision=decision.with_reasons(_adjustments(question, breakpoint_)),
+            decision=decision.with_reasons(_adjustments(question, levers, breakpoint_)),
             needs=needs,
             content=question.content,
+            levers=levers,
             breakpoint=breakpoint_,
             drops_sampling=question.policy.sampling is Sampling.DROP,
             pin=pin,
@@ -115,9 +118,7 @@ class Planner:
         chosen, reason = plan.unclear[tier - 1], Reason("classifier", f"{tier.label}: {why}")
         if chosen.model is plan.decision.model:
             return replace(plan, decision=plan.decision.with_reasons([reason]), verdict=tier)
-        decision = plan.decision.moved(chosen, reason)
-        placed = place_breakpoint(plan.request, self.policy, chosen.model)
-        return replace(plan, decision=decision, breakpoint=placed, verdict=tier)
+        return replace(self._moved(plan, plan.decision.moved(chosen, reason)), verdict=tier)
 
     def _begin(self, decision: Decision, ladder: tuple[Candidate, ...], tenant: str, task: str) -> Decision:
         """Return the decision on the rung from which an answer that passes is cheapest in the end."""
@@ -148,8 +149,7 @@ class Planner:
             return None
         rung = rungs[best_start([self._step(each, tenant, request.task) for each in rungs])]
         detail = f"{plan.decision.model.id} failed {', '.join(failed)}: {rung.model.id}"
-        decision = plan.decision.moved(rung, Reason("escalated", detail))
-        return replace(plan, decision=decision, breakpoint=place_breakpoint(request, self.policy, rung.model))
+        return self._moved(plan, plan.decision.moved(rung, Reason("escalated", detail)))
 
     def learn_checks(self, plan: Plan, tenant: str, *, failed: bool) -> None:
         """Take into account for the next calls whether an answer passed its checks."""
@@ -164,9 +164,21 @@ class Planner:
         candidate = self.consider(plan, name, tenant, at)
         if candidate.ruled_out:
             return None
-        decision = fall_back(plan.decision, candidate, why)
-        placed = place_breakpoint(plan.request, self.policy, candidate.model)
-        return replace(plan, decision=decision, breakpoint=placed, is_fallback=True)
+        return replace(self._moved(plan, fall_back(plan.decision, candidate, why)), is_fallback=True)
+
+    def _moved(self, plan: Plan, decision: Decision) -> Plan:
+        """Return the plan on another model, with what is done to the request for that one."""
+        levers = self._levers(plan.weighed.question, decision.model)
+        placed = place_breakpoint(levers.request, self.policy, decision.model)
+        undone = {reason.code for reason in plan.levers.reasons}
+        kept = tuple(reason for reason in decision.reasons if reason.code not in undone)
+        decision = replace(decision, reasons=(*kept, *levers.reasons))
+        return replace(plan, decision=decision, levers=levers, breakpoint=placed)
+
+    def _levers(self, question: Question, model: Model) -> Levers:
+        """Return the request as the levers of its task leave it on a model."""
+        length = question.policy.lengths.get(question.request.task)
+        return pull(length, self._observations.lengths, question, model) if length else untouched(question)
 
     def consider(self, plan: Plan, name: str, tenant: str, at: datetime) -> Candidate:
         """Return what another model would be expected to cost, or why it cannot answer."""
@@ -180,25 +192,21 @@ class Planner:
 
     def foresee(self, plan: Plan, tenant: str, model: Model | None = None) -> Prospect:
         """Return what lies ahead of a plan: on the model that it decides for, or on another."""
-        model = model or plan.decision.model
-        return self._foresee(plan.request, plan.needs, plan.content, tenant, model, plan.breakpoint)
+        model, levers = model or plan.decision.model, plan.levers
+        if model is not plan.decision.model:
+            levers = self._levers(plan.weighed.question, model)
+        return self._foresee(levers, plan.needs, tenant, model, plan.breakpoint)
 
-    def _foresee(  # noqa: PLR0917 - the circumstances of one prospect
-        self,
-        request: ModelRequest,
-        needs: Needs,
-        content: Content,
-        tenant: str,
-        model: Model,
-        placed: Breakpoint | None,
+    def _foresee(
+        self, levers: Levers, needs: Needs, tenant: str, model: Model, placed: Breakpoint | None
     ) -> Prospect:
         return foresee(
-            request,
+            levers.request,
             model,
-            content=content,
-            reads=self.expect_input(tenant, model, content),
-            writes=self.expect_output(tenant, model, request.task, needs.max_tokens),
-            needs=needs,
+            content=levers.content,
+            reads=self.expect_input(tenant, model, levers.content),
+            writes=self.expect_output(tenant, model, levers.request.task, levers.max_tokens),
+            needs=replace(needs, max_tokens=levers.max_tokens),
             placed=placed,
         )
 
@@ -222,11 +230,12 @@ class Planner:
             return usage
 
         def upper_nano_usd(model: Model) -> int:
-            placed = place_breakpoint(request, self.policy, model)
-            prospect = self._foresee(request, needs, content, tenant, model, placed)
+            levers = self._levers(question, model)
+            placed = place_breakpoint(levers.request, self.policy, model)
+            prospect = self._foresee(levers, needs, tenant, model, placed)
             return hold_for(self.catalog, prospect, at=at).q_nano_usd
 
-        return Question(
+        question = Question(
             request=request,
             tenant=tenant,
             needs=needs,
@@ -238,6 +247,7 @@ class Planner:
             at=at,
             score=score,
         )
+        return question
 
     def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:
         """Return the prompt tokens to expect on a model, as corrected by the tenant's own calls."""
@@ -247,10 +257,11 @@ class Planner:
         """Return the answer's tokens to expect on a model, at most `max_tokens`."""
         return self._observations.expect_output(tenant, model.id, task, max_tokens)
 
-    def learn(self, plan: Plan, tenant: str, usage: Usage) -> None:
+    def learn(self, plan: Plan, tenant: str, usage: Usage, stop_reason: str = "") -> None:
         """Take a call's real usage into account for the next estimates."""
-        estimate: TokenEstimate = estimate_input(plan.content, plan.decision.model)
+        estimate: TokenEstimate = estimate_input(plan.levers.content, plan.decision.model)
         self._observations.learn(tenant, plan.decision.model.id, plan.request.task, estimate, usage)
+        plan.levers.learn(self._observations.lengths, usage.output_tokens, stop_reason)
 
     def _score(self, request: ModelRequest, tenant: str) -> Score | None:
         """Return what the local score says, None where the task is not learned, or nothing is fitted."""
@@ -265,11 +276,12 @@ class Planner:
             raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
 
 
-def _adjustments(question: Question, breakpoint_: Breakpoint | None) -> Iterator[Reason]:
+def _adjustments(question: Question, levers: Levers, breakpoint_: Breakpoint | None) -> Iterator[Reason]:
     """Yield what is changed in the body besides the model, as reasons."""
     needs, sampling = question.needs, question.policy.sampling
-    if question.request.get("max_tokens") is None:
+    if question.request.get("max_tokens") is None and not levers.limits:
         yield Reason("max_tokens_default", f"{needs.max_tokens} by policy")
+    yield from levers.reasons
     if needs.sampling and sampling is Sampling.DROP:
         yield Reason("sampling_dropped", ", ".join(needs.sampling))
     elif needs.sampling:

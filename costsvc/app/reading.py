@@ -103,7 +103,7 @@ class Reading:
             self._assembler.text(),
             self._catalog,
             model=plan.decision.model.id,
-            max_tokens=plan.needs.max_tokens,
+            max_tokens=plan.max_tokens,
             hold=self._reserved.hold,
             at=attempt.started_at,
         )

@@ -64,6 +64,8 @@ def _describe_policy(policy: Policy) -> str:
         [(rule.name, rule.conditions, rule.outcome) for rule in policy.rules] or [("none", "", "")],
         left=3,
     )
+    lengths = [(task, length.words) for task, length in policy.lengths.items()]
+    levers = ("", table(("task", "shortened by"), lengths, left=2)) if lengths else ()
     marked, labels = (", ".join(sorted(s)) or "none" for s in (policy.marked_tasks, policy.report_labels))
     return "\n".join(
         (
@@ -81,5 +83,6 @@ def _describe_policy(policy: Policy) -> str:
             tasks,
             "",
             rules,
+            *levers,
         )
     )

@@ -59,6 +59,17 @@ class Checks:
         """Whether they say what a good answer is, so that any model may try."""
         return self.shape is not None or self.pattern is not None or bool(self.values)
 
+    @property
+    def stand_a_cut(self) -> bool:
+        """Whether a beginning of an answer passes them where the whole does."""
+        is_about_the_whole = self.pattern is not None or self.values or self.min_chars or self.no_truncation
+        return not (self.shape or self.structured or is_about_the_whole)
+
+    @property
+    def look_at_the_text(self) -> bool:
+        """Whether they judge what an answer says, and not only how it ended."""
+        return self.are_about_content or bool(self.structured or self.min_chars or self.max_chars)
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:

@@ -79,7 +79,7 @@ def ruled_out(
         _size_problem(model, needs, input_tokens)
         or (_sampling_problem(model, needs) if sends_sampling else "")
         or _feature_problem(model, needs, at)
-        or _thinking_problem(model, needs)
+        or thinking_problem(model, needs)
     )
 
 
@@ -113,7 +113,8 @@ def _feature_problem(model: Model, needs: Needs, at: datetime) -> str:
     return ""
 
 
-def _thinking_problem(model: Model, needs: Needs) -> str:
+def thinking_problem(model: Model, needs: Needs) -> str:
+    """Return why a model does not think as it is asked to, or "" where it does."""
     can = model.capabilities
     if needs.thinking and needs.thinking not in can.thinking:
         return f"does not take thinking {needs.thinking!r}"

@@ -87,7 +87,7 @@ def _weighed(
 ) -> tuple[Candidate, Reason]:
     """Return one of two models that can both answer."""
     home, other = stay.model, chosen.model
-    if not _can_read(other, home) and _has_thinking(question.request):
+    if not _can_read(other, home) and has_thinking(question.request):
         return stay, _stays(f"{other.id} could not read the thinking of {home.id}")
     if not bounds.firm:
         return stay, _stays(f"the conversation is on {home.id}")
@@ -149,7 +149,8 @@ def _can_read(model: Model, home: Model) -> bool:
     return model.released is not None and home.released is not None and model.released >= home.released
 
 
-def _has_thinking(request: ModelRequest) -> bool:
+def has_thinking(request: ModelRequest) -> bool:
+    """Tell whether some earlier turn holds thinking."""
     return any(
         block["type"] in _THINKING
         for message in request.get("messages")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from costsvc.core.cacheable import CacheOutcome
-from costsvc.core.savings import Savings
+from costsvc.core.savings import LeverSaving, Savings
 from costsvc.core.usage import Usage
 
 NO_USAGE = Usage()
@@ -50,7 +50,7 @@ class Entry:
 
     `charges` name the budgets' balances that it counts against: budgets may have been defined since its hold,
     and the store may no longer know the hold. `avoided` are the tokens of a call that was not made,
-    and `cache_ref` says which stored answer took its place.
+    and `cache_ref` says which stored answer took its place. `levers` are the parts of token reduction.
     """
 
     entry_id: str
@@ -76,6 +76,7 @@ class Entry:
     cost_nano_usd: int
     baseline_nano_usd: int
     savings: Savings
+    levers: tuple[LeverSaving, ...] = ()
     catalog_hash: str
     state: str = SETTLED
     cache_outcome: str = "disabled"

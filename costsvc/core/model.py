@@ -38,14 +38,16 @@ class Tokenizer:
 class Capabilities:
     """What a request may ask of a model; anything else is a 400 from the provider.
 
-    `thinking` lists the accepted values of `thinking.type`; `thinking_off_max_effort` is the highest effort
-    at which thinking can still be turned off ("" = no such limit). `sampling` is "default_only" where any
+    `thinking` lists the accepted values of `thinking.type`; a model that `thinks_unasked` does so where a
+    request says nothing of it; `thinking_off_max_effort` is the highest effort at which thinking can still be
+    turned off ("" = no such limit). `sampling` is "default_only" where any
     other temperature, top_p or top_k is refused even under API version 2023-06-01, and "any" where that
     version takes them; version 2026-10-21 refuses them for every model.
     """
 
     thinking: tuple[str, ...]
     thinking_always: bool
+    thinks_unasked: bool
     thinking_off_max_effort: str
     default_effort: str
     forced_tool_choice: bool
@@ -180,6 +182,8 @@ def _read_capabilities(row: Row, model: Row, fast: Row) -> Capabilities:
     return Capabilities(
         thinking=row.texts("thinking"),
         thinking_always=row.flag("thinking_always", default=False),
+        thinks_unasked=row.flag("thinks_unasked", default=False)
+        or row.flag("thinking_always", default=False),
         thinking_off_max_effort=row.text("thinking_off_max_effort", "", among=_EFFORTS),
         default_effort=row.text("default_effort", "", among=_EFFORTS),
         forced_tool_choice=row.flag("forced_tool_choice"),

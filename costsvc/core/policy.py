@@ -15,6 +15,7 @@ from costsvc.core.catalog import Catalog
 from costsvc.core.classifying import Classifying, read_classifying
 from costsvc.core.deferring import Deferring, read_deferring
 from costsvc.core.learning import Learning, learning_of, read_learning
+from costsvc.core.length import Length, read_lengths
 from costsvc.core.money import NANO_PER_USD
 from costsvc.core.namespace import Namespace, read_namespaces
 from costsvc.core.policy_fields import model_id, read_models, read_one_of, read_tier
@@ -84,6 +85,7 @@ class Policy:
     classifying: Classifying
     learned: Mapping[str, Learning]
     defer: Deferring
+    lengths: Mapping[str, Length]
     hash: str
 
     @property
@@ -150,6 +152,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         classifying=read_classifying(top.row("classifier", {}), catalog),
         learned=read_learning(top.row("router", {})),
         defer=read_deferring(top.row("defer", {})),
+        lengths=read_lengths(top.row("length", {})),
         hash=policy_hash(text),
     )
     for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):

@@ -76,6 +76,12 @@ def _is_plain(value: Any) -> bool:
     )
 
 
+def may_have_breakpoints(request: ModelRequest) -> bool:
+    """Return whether the caller may have placed breakpoints, in however odd a spelling."""
+    texts = [member.text for member in request.members.values()]
+    return has_breakpoints(request) or any(map(_ESCAPED.search, texts))
+
+
 def _wanted(request: ModelRequest, policy: Policy) -> bool:
     if request.caller_markers_only or policy.mark_system is MarkSystem.NEVER:
         return False

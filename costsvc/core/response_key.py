@@ -49,7 +49,8 @@ class Question:
 
     `candidates` are the models that constraints and rules left, in their order; `pin` is the one that the
     caller or the conversation insists on, "" for none; `checks` is what the answer is verified against, as
-    JSON; `headers` go along to the provider; `dropped` are members that are not sent.
+    JSON; `headers` go along to the provider; `dropped` are members that are not sent, and `levers` what may
+    make it shorter, as JSON.
     """
 
     members: Mapping[str, Member]
@@ -59,6 +60,7 @@ class Question:
     checks: Any = None
     headers: Mapping[str, str]
     dropped: Sequence[str] = ()
+    levers: Any = None
 
     def form(self, *, ignore: Iterable[str] = ()) -> dict[str, Any]:
         """Return the JSON value that stands for the question.
@@ -78,6 +80,7 @@ class Question:
             "pin": self.pin,
             "checks": self.checks,
             "headers": dict(self.headers),
+            **({"levers": self.levers} if self.levers else {}),
         }
 
 

@@ -3,13 +3,16 @@
 Savings are differences along one chain of prices for the same work:
 baseline -> answering model (routing) -> token reduction -> caller's markers -> prompt cache -> batch ->
 response cache -> what was paid. The parts telescope, so they sum exactly to baseline minus actual; a
-technique that lost money shows a negative part.
+technique that lost money shows a negative part. Token reduction is itself a chain of levers, each with a sum
+of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from itertools import chain, pairwise
 
 from costsvc.core.catalog import Catalog
 from costsvc.core.money import ceil_nano
@@ -51,13 +54,34 @@ class Savings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """Tokens that a lever kept out of a call; negative where it added some."""
+
+    lever: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeverSaving:
+    """The part of token reduction that one lever has, signed nano-USD."""
+
+    lever: str
+    nano_usd: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a call cost, what it would have cost, and where the difference came from."""
+    """What a call cost, what it would have cost, and where the difference came from.
+
+    `levers` are parts of `savings.token_reduction_nano_usd` and sum exactly to it.
+    """
 
     cost_nano_usd: int
     baseline_nano_usd: int
     savings: Savings
+    levers: tuple[LeverSaving, ...] = ()
 
     def __add__(self, other: Account) -> Account:
         ours, theirs = self.savings, other.savings
@@ -66,6 +90,7 @@ class Account:
             cost_nano_usd=self.cost_nano_usd + other.cost_nano_usd,
             baseline_nano_usd=self.baseline_nano_usd + other.baseline_nano_usd,
             savings=Savings(**{name: getattr(ours, name) + getattr(theirs, name) for name in names}),
+            levers=_added(self.levers, other.levers),
         )
 
 
@@ -82,9 +107,15 @@ def spent_in_vain(cost_nano_usd: int) -> Account:
 
 
 def account(
-    catalog: Catalog, reported: Reported, *, baseline_model: str, marked_by_us: bool, at: datetime
+    catalog: Catalog,
+    reported: Reported,
+    *,
+    baseline_model: str,
+    marked_by_us: bool,
+    at: datetime,
+    reductions: Sequence[Reduction] = (),
 ) -> Account:
-    """Walk the chain for one answered call.
+    """Walk the chain for one answered call; `reductions` are in the order of their levers.
 
     The baseline is the same text on the baseline model, call by call where the answer holds several, at the
     same geography and speed, but in no batch and with nothing cached. Prompt-cache
@@ -108,21 +139,58 @@ def account(
     plain_pico_usd = cached_pico_usd
     if reported.totals.prompt_tokens != reported.totals.input_tokens:
         plain_pico_usd = sum(price_pico_usd(model, uncached(usage)) for model, usage in reported.parts)
-    baseline_pico_usd = plain_pico_usd
+    whole, reduced_pico_usd = tuple((model, uncached(usage)) for model, usage in reported.parts), []
+    for reduction in reversed(reductions):
+        whole = _enlarged(whole, reduction)
+        reduced_pico_usd.append(sum(price_pico_usd(model, usage) for model, usage in whole))
+    full_pico_usd = reduced_pico_usd[-1] if reduced_pico_usd else plain_pico_usd
+    baseline_pico_usd = full_pico_usd
     if baseline is not answering:
         baseline_pico_usd = sum(
-            price_pico_usd(baseline.id, retokenized(uncached(usage), catalog.resolve(model), baseline))
-            for model, usage in reported.parts
+            price_pico_usd(baseline.id, retokenized(usage, catalog.resolve(model), baseline))
+            for model, usage in whole
         )
-    steps = [ceil_nano(p) for p in (baseline_pico_usd, plain_pico_usd, cached_pico_usd, paid_pico_usd)]
-    caching_nano_usd = steps[1] - steps[2]
+    amounts = (baseline_pico_usd, full_pico_usd, plain_pico_usd, cached_pico_usd, paid_pico_usd)
+    steps = [ceil_nano(amount) for amount in amounts]
+    caching_nano_usd = steps[2] - steps[3]
     return Account(
-        cost_nano_usd=steps[3],
+        cost_nano_usd=steps[4],
         baseline_nano_usd=steps[0],
         savings=Savings(
             routing_nano_usd=steps[0] - steps[1],
+            token_reduction_nano_usd=steps[1] - steps[2],
             caller_nano_usd=0 if marked_by_us else caching_nano_usd,
             prompt_cache_nano_usd=caching_nano_usd if marked_by_us else 0,
-            batch_nano_usd=steps[2] - steps[3],
+            batch_nano_usd=steps[3] - steps[4],
         ),
+        levers=_parts(reductions, [*reversed(reduced_pico_usd), plain_pico_usd]),
     )
+
+
+def _enlarged(parts: Sequence[tuple[str, Usage]], reduction: Reduction) -> tuple[tuple[str, Usage], ...]:
+    """Return what would have been used without a lever; what it kept out belongs to the last call."""
+    *others, (model, usage) = parts
+    enlarged = replace(
+        usage,
+        input_tokens=max(usage.input_tokens + reduction.input_tokens, 0),
+        output_tokens=max(usage.output_tokens + reduction.output_tokens, 0),
+    )
+    return (*others, (model, enlarged))
+
+
+def _parts(reductions: Sequence[Reduction], amounts_pico_usd: Sequence[int]) -> tuple[LeverSaving, ...]:
+    """Return each lever's part: the difference of what a call costs without it and with it."""
+    amounts = [ceil_nano(amount) for amount in amounts_pico_usd]
+    differences = [before - after for before, after in pairwise(amounts)]
+    return tuple(
+        LeverSaving(reduction.lever, amount)
+        for reduction, amount in zip(reductions, differences, strict=True)
+    )
+
+
+def _added(*sums: Iterable[LeverSaving]) -> tuple[LeverSaving, ...]:
+    """Return the sums by lever, in the order of their first mention."""
+    by_lever: dict[str, int] = {}
+    for saving in chain(*sums):
+        by_lever[saving.lever] = by_lever.get(saving.lever, 0) + saving.nano_usd
+    return tuple(LeverSaving(lever, nano_usd) for lever, nano_usd in by_lever.items())

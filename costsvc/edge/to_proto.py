@@ -168,6 +168,9 @@ def _origin(value: Origin | None) -> v1.CacheOrigin | None:
 def _bill_of(value: Completed) -> v1.Bill:
     whole = value.bill
     bill = _bill(value.usage, whole.cost_nano_usd, whole.baseline_nano_usd, whole.savings)
+    bill.lever_savings.extend(
+        v1.LeverSaving(lever=each.lever, saved_nano_usd=each.nano_usd) for each in whole.levers
+    )
     if value.origin is not None:
         bill.avoided_usage.CopyFrom(_usage(value.avoided))
     return bill

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from costsvc.core.entry import Entry
-from costsvc.core.savings import Savings
+from costsvc.core.savings import LeverSaving, Savings
 from costsvc.core.usage import Usage
 
 VERSION = 1
@@ -74,6 +74,8 @@ def encode(entry: Entry) -> bytes:
         record["av"] = avoided
     if any(savings := _savings_values(entry.savings)):
         record["sv"] = savings
+    if entry.levers:
+        record["lv"] = [[lever.lever, lever.nano_usd] for lever in entry.levers]
     record["t0"] = _microseconds(entry.started_at)
     record["t1"] = _microseconds(entry.settled_at)
     return _ENCODER.encode(record).encode()
@@ -96,6 +98,7 @@ def decode(data: bytes) -> Entry:
         usage=positional(Usage, record.get("u", ())),
         avoided=positional(Usage, record.get("av", ())),
         savings=positional(Savings, record.get("sv", ())),
+        levers=tuple(LeverSaving(*each[:2]) for each in record.get("lv", ())),
         started_at=_EPOCH + record["t0"] * _MICROSECOND,
         settled_at=_EPOCH + record["t1"] * _MICROSECOND,
     )

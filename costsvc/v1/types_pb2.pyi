@@ -226,19 +226,29 @@ class Savings(_message.Message):
     total_nano_usd: int
     def __init__(self, routing_nano_usd: _Optional[int] = ..., token_reduction_nano_usd: _Optional[int] = ..., caller_nano_usd: _Optional[int] = ..., prompt_cache_nano_usd: _Optional[int] = ..., batch_nano_usd: _Optional[int] = ..., response_cache_nano_usd: _Optional[int] = ..., total_nano_usd: _Optional[int] = ...) -> None: ...
 
+class LeverSaving(_message.Message):
+    __slots__ = ("lever", "saved_nano_usd")
+    LEVER_FIELD_NUMBER: _ClassVar[int]
+    SAVED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    lever: str
+    saved_nano_usd: int
+    def __init__(self, lever: _Optional[str] = ..., saved_nano_usd: _Optional[int] = ...) -> None: ...
+
 class Bill(_message.Message):
-    __slots__ = ("usage", "cost_nano_usd", "baseline_nano_usd", "savings", "avoided_usage")
+    __slots__ = ("usage", "cost_nano_usd", "baseline_nano_usd", "savings", "avoided_usage", "lever_savings")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     BASELINE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     SAVINGS_FIELD_NUMBER: _ClassVar[int]
     AVOIDED_USAGE_FIELD_NUMBER: _ClassVar[int]
+    LEVER_SAVINGS_FIELD_NUMBER: _ClassVar[int]
     usage: Usage
     cost_nano_usd: int
     baseline_nano_usd: int
     savings: Savings
     avoided_usage: Usage
-    def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., baseline_nano_usd: _Optional[int] = ..., savings: _Optional[_Union[Savings, _Mapping]] = ..., avoided_usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    lever_savings: _containers.RepeatedCompositeFieldContainer[LeverSaving]
+    def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., baseline_nano_usd: _Optional[int] = ..., savings: _Optional[_Union[Savings, _Mapping]] = ..., avoided_usage: _Optional[_Union[Usage, _Mapping]] = ..., lever_savings: _Optional[_Iterable[_Union[LeverSaving, _Mapping]]] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("model", "tier", "expected_cost_nano_usd", "ruled_out")

@@ -12,6 +12,7 @@ from costsvc.core.catalog import CatalogError
 from costsvc.core.classifying import Classifying
 from costsvc.core.deferring import Deferring
 from costsvc.core.learning import Learning
+from costsvc.core.length import Length
 from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
@@ -54,6 +55,9 @@ enabled = true
 model = "claude-haiku-4-5"
 timeout_s = "0.5"
 ttl_s = 60
+[length.faq]
+effort = "low"
+probe_share = "0"
 [router.faq]
 quality_floor = "0.95"
 tenants = ["acme"]
@@ -91,6 +95,7 @@ def test_a_policy_is_read_whole() -> None:
         classifying=Classifying(
             enabled=True, model="claude-haiku-4-5-20251001", timeout_s=0.5, ttl=timedelta(seconds=60)
         ),
+        lengths={"faq": Length(effort="low", probe_share=Fraction(0))},
         learned={"faq": Learning(quality_floor=Fraction(95, 100), tenants=frozenset({"acme"}))},
         defer=Deferring(tasks=frozenset({"nightly"}), keep_answers=timedelta(seconds=600)),
         hash=policy.hash,

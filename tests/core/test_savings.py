@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from costsvc.config import load_catalog_files
 from costsvc.core.errors import UnknownModel
 from costsvc.core.pricing import bill
-from costsvc.core.savings import Account, Savings, account
+from costsvc.core.savings import Account, LeverSaving, Reduction, Savings, account, spent_in_vain
 from costsvc.core.usage import Reported, Usage, read_usage
 
 CATALOG = load_catalog_files()
@@ -53,6 +53,70 @@ def test_the_parts_sum_exactly(reported: Reported, baseline: str, marked_by_us: 
     assert sum(parts) == result.savings.total_nano_usd == result.baseline_nano_usd - result.cost_nano_usd
     assert result.cost_nano_usd == bill(CATALOG, reported, at=NOW).nano_usd
     assert result.baseline_nano_usd >= 0
+
+
+LEVERS = st.lists(
+    st.builds(
+        Reduction,
+        st.sampled_from(["prompt_tidied", "effort_set", "length_cap"]),
+        st.integers(-500, 50_000),
+        st.integers(-500, 50_000),
+    ),
+    max_size=4,
+)
+
+
+@given(reports(), MODELS, st.booleans(), LEVERS)
+def test_the_levers_sum_to_token_reduction(
+    reported: Reported, baseline: str, marked_by_us: bool, reductions: list[Reduction]
+) -> None:
+    """Whatever was kept out, and the other techniques are paid as much as they are without it."""
+    result = account(
+        CATALOG,
+        reported,
+        baseline_model=baseline,
+        marked_by_us=marked_by_us,
+        at=NOW,
+        reductions=reductions,
+    )
+    plain, savings = booked(reported, baseline, marked_by_us=marked_by_us), result.savings
+    parts = [getattr(savings, field.name) for field in fields(Savings)]
+    assert sum(parts) == savings.total_nano_usd == result.baseline_nano_usd - result.cost_nano_usd
+    assert sum(lever.nano_usd for lever in result.levers) == savings.token_reduction_nano_usd
+    assert result.cost_nano_usd == plain.cost_nano_usd
+    assert replace(savings, routing_nano_usd=0, token_reduction_nano_usd=0) == replace(
+        plain.savings, routing_nano_usd=0
+    )
+    if reported.billed:
+        assert [lever.lever for lever in result.levers] == [each.lever for each in reductions]
+
+
+def test_what_was_removed_is_plain_input_on_the_answering_model() -> None:
+    """Also where the rest was cached and the answer came in a batch: haiku 5.5 at 0.1/0.5 a million."""
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 900, "service_tier": "batch"}
+    result = account(
+        CATALOG,
+        answered("claude-haiku-5-5", usage),
+        baseline_model="claude-opus-5-5",
+        marked_by_us=True,
+        at=NOW,
+        reductions=[Reduction("prompt_tidied", 100, 0), Reduction("length_cap", 0, 1_000)],
+    )
+    assert result.levers == (LeverSaving("prompt_tidied", 10_000), LeverSaving("length_cap", 500_000))
+    assert result.savings.token_reduction_nano_usd == 510_000
+    assert result.baseline_nano_usd == 1_010 * 4_000 + 1_000 * 20_000
+
+
+def test_bills_of_one_call_add_up_by_lever() -> None:
+    """An answer that failed its checks has none; those of the one that stands keep their order."""
+    one = Account(
+        cost_nano_usd=1,
+        baseline_nano_usd=4,
+        savings=Savings(token_reduction_nano_usd=3),
+        levers=(LeverSaving("effort_set", 1), LeverSaving("length_cap", 2)),
+    )
+    assert (spent_in_vain(5) + one).levers == one.levers
+    assert (one + one).levers == (LeverSaving("effort_set", 2), LeverSaving("length_cap", 4))
 
 
 @given(reports(), MODELS)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from costsvc.core.entry import MEASURES, Entry
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.money import NANO_PER_USD
-from costsvc.core.savings import Savings
+from costsvc.core.savings import LeverSaving, Savings
 from costsvc.core.usage import Usage
 from costsvc.store import entry_codec, keys
 from costsvc.store import ledger as ledger_module
@@ -311,13 +311,19 @@ async def test_a_label_key_with_pattern_characters_reads_only_its_own_values(led
     labels=st.dictionaries(TEXT, TEXT, max_size=3),
     usage=st.builds(Usage, input_tokens=COUNT, output_tokens=COUNT, web_search_count=COUNT),
     savings=st.builds(Savings, caller_nano_usd=MONEY, batch_nano_usd=MONEY),
+    levers=st.lists(st.builds(LeverSaving, TEXT, MONEY), max_size=3).map(tuple),
     at=st.datetimes(timezones=st.just(UTC)),
 )
 def test_an_entry_reads_back_equal(
-    text: dict[str, str], labels: dict[str, str], usage: Usage, savings: Savings, at: datetime
+    text: dict[str, str],
+    labels: dict[str, str],
+    usage: Usage,
+    savings: Savings,
+    levers: tuple[LeverSaving, ...],
+    at: datetime,
 ) -> None:
     """Encoding loses nothing, whatever the texts, the amounts and the microsecond."""
-    original = entry(**text, labels=labels, usage=usage, savings=savings, started_at=at)
+    original = entry(**text, labels=labels, usage=usage, savings=savings, levers=levers, started_at=at)
     assert entry_codec.decode(entry_codec.encode(original)) == original
 
 
