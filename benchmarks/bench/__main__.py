@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable
 from contextlib import AsyncExitStack
 from pstats import Stats
 
+from benchmarks.bench.batches import measure_batches
 from benchmarks.bench.decisions import measure_decisions
 from benchmarks.bench.installation import Installation, install, start_up_s
 from benchmarks.bench.memory import measure_memory
@@ -30,7 +31,10 @@ from benchmarks.bench.rounds import FLOORS, measure_cpu
 from benchmarks.bench.streams import measure_streams
 from benchmarks.bench.table import Row, as_markdown, circumstances
 
-PARTS = ("startup", "decision", "memory", "route", "complete", "hit", "stream", "neighbour", "report")
+PARTS = (
+    *("startup", "decision", "memory", "route", "batch_route", "complete", "hit", "stream"),
+    *("neighbour", "report"),
+)
 ROUNDS = 15
 START_UP_LIMIT_S = 5.0
 
@@ -63,6 +67,7 @@ async def _measured(at: Installation, parts: Collection[str], rounds: int, *, pr
         at.server.signal(signal.SIGUSR1)
     names = [name for name in FLOORS if name.lower() in parts]
     cpu = await measure_cpu(at, names, rounds) if names else []
+    cpu += await measure_batches(at, rounds) if "batch_route" in parts else []
     streams = await measure_streams(at, rounds) if "stream" in parts else []
     neighbour = await measure_neighbour(at) if "neighbour" in parts else []
     return [*cpu, *streams, *memory, *neighbour]

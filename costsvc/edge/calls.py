@@ -30,6 +30,9 @@ TENANT_KEY = "costsvc-tenant"
 _SKEW_S = 0.1
 """A caller's deadline passes before ours, by as long as its request was on its way."""
 
+_TURN_S = 0.001
+"""How long the items of one call are worked on before others have their turn, which takes time itself."""
+
 QUOTING = frozenset({"provider_message"})
 """What of an error may quote the request: for the caller, never for the log."""
 
@@ -88,6 +91,20 @@ class Calls:
         call.leave()
         call.finish("OK", "ok")
         return response
+
+    async def each(self, count: int, do: Callable[[int], Awaitable[R]]) -> list[R | CostsvcError]:
+        """Return what comes of each item of a call, in their order; others have their turn in between."""
+        results: list[R | CostsvcError] = []
+        paused_s = self.clock.monotonic()
+        for index in range(count):
+            try:
+                results.append(await do(index))
+            except CostsvcError as error:
+                results.append(error)
+            if self.clock.monotonic() - paused_s >= _TURN_S:
+                await asyncio.sleep(0)
+                paused_s = self.clock.monotonic()
+        return results
 
 
 class Call:

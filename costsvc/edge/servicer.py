@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
 
-from google.rpc.status_pb2 import Status
 from grpc.aio import ServicerContext
 
 from costsvc import v1
@@ -22,11 +21,13 @@ from costsvc.app.planner import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.reserve import Held, Reserving
+from costsvc.core.conversation import Pin
 from costsvc.core.errors import CostsvcError, InvalidRequest, StreamUnread, Violation
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
 from costsvc.edge.calls import Call, Calls
 from costsvc.ports import Clock
+from costsvc.store.exchange import Exchange, Pending
 
 LARGE_BYTES = 256 * 1024
 """Larger bodies are read in a thread, so that other callers do not wait for them."""
@@ -35,7 +36,7 @@ UNREAD_S = 0.5
 """How long after the end of a call's time a write may still wait for a caller who does not read."""
 
 Context = ServicerContext[Any, Any]
-Item = TypeVar("Item")
+Item = TypeVar("Item", v1.RouteRequest, v1.EstimateRequest)
 R = TypeVar("R")
 
 
@@ -126,15 +127,17 @@ class CostServicer(v1.CostServiceServicer):
         return to_proto.route_response(plan, held, advice, include_body=request.include_body)
 
     async def _batch_route(self, request: v1.BatchRouteRequest, call: Call) -> v1.BatchRouteResponse:
-        async def route(item: v1.RouteRequest) -> v1.RouteResponse:
+        def route(item: v1.RouteRequest, plan: Plan) -> v1.RouteResponse:
             if item.HasField("reserve"):
                 raise InvalidRequest(Violation("reserve", "is not for batches: call Route for each"))
-            plan = await self._plan(item.request, call)
             return self._route_response(item, plan, None, call)
 
         response = v1.BatchRouteResponse()
-        async for answer, error in _each(request.requests, route, call):
-            response.results.add(response=answer, error=error)
+        for answer in await self._planned_each(request.requests, route, call):
+            if isinstance(answer, CostsvcError):
+                response.results.add(error=call.outcome_of(answer).status())
+            else:
+                response.results.add(response=answer)
         return response
 
     async def _complete(self, request: v1.CompleteRequest, call: Call) -> v1.CompleteResponse:
@@ -171,13 +174,47 @@ class CostServicer(v1.CostServiceServicer):
             raise StreamUnread from None
 
     async def _batch_estimate(self, request: v1.BatchEstimateRequest, call: Call) -> v1.BatchEstimateResponse:
-        async def estimate(item: v1.EstimateRequest) -> v1.EstimateResponse:
-            return await self._estimate(item, call)
+        def estimate(item: v1.EstimateRequest, plan: Plan) -> v1.EstimateResponse:
+            return self._estimate_response(item, plan, call)
 
         response = v1.BatchEstimateResponse()
-        async for answer, error in _each(request.requests, estimate, call):
-            response.results.add(response=answer, error=error)
+        for answer in await self._planned_each(request.requests, estimate, call):
+            if isinstance(answer, CostsvcError):
+                response.results.add(error=call.outcome_of(answer).status())
+            else:
+                response.results.add(response=answer)
         return response
+
+    async def _planned_each(
+        self, items: Sequence[Item], answer: Callable[[Item, Plan], R], call: Call
+    ) -> list[R | CostsvcError]:
+        """Return an answer or an error for each item, in their order.
+
+        The places of all conversations are asked for in one trip, between two walks over the items.
+        """
+        call.note(item_count=len(items))
+        tenant, now, exchange = call.caller.tenant, self._clock.now(), Exchange()
+
+        async def plan(index: int) -> tuple[Plan, Pending[Pin | None] | None]:
+            call.check_item(index)
+            request = await read_request(items[index].request)
+            with from_proto.within("request"):
+                planned = self._planner.plan(request, tenant, now)
+            return planned, self._conversations.ask(exchange, request, tenant)
+
+        planned = await self._calls.each(len(items), plan)
+        await exchange.send()
+
+        async def finish(index: int) -> R:
+            known = planned[index]
+            if isinstance(known, CostsvcError):
+                raise known
+            with from_proto.within("request"):
+                continued = self._conversations.continued(*known)
+                foretold = await self._completions.foretold(continued, tenant, now)
+            return answer(items[index], foretold)
+
+        return await self._calls.each(len(items), finish)
 
     async def _record(self, request: v1.RecordRequest, call: Call) -> v1.RecordResponse:
         call.note(request_id=request.request_id, model=request.model)
@@ -204,11 +241,12 @@ class CostServicer(v1.CostServiceServicer):
             return await self._completions.foretold(plan, tenant, now)
 
     async def _estimate(self, message: v1.EstimateRequest, call: Call) -> v1.EstimateResponse:
-        plan, tenant = await self._plan(message.request, call), call.caller.tenant
+        return self._estimate_response(message, await self._plan(message.request, call), call)
+
+    def _estimate_response(self, message: v1.EstimateRequest, plan: Plan, call: Call) -> v1.EstimateResponse:
+        tenant, now = call.caller.tenant, self._clock.now()
         with from_proto.within("request"):
-            estimate = self._estimator.estimate(
-                plan, tenant, all_candidates=message.all_candidates, at=self._clock.now()
-            )
+            estimate = self._estimator.estimate(plan, tenant, all_candidates=message.all_candidates, at=now)
         return to_proto.estimate_response(estimate)
 
 
@@ -217,20 +255,6 @@ async def read_request(message: v1.Request) -> ModelRequest:
     if message.ByteSize() <= LARGE_BYTES:
         return from_proto.model_request(message)
     return await asyncio.to_thread(from_proto.model_request, message)
-
-
-async def _each(
-    items: Sequence[Item], answer: Callable[[Item], Awaitable[R]], call: Call
-) -> AsyncIterator[tuple[R | None, Status | None]]:
-    """Yield an answer or a status for each item, in their order; other callers have their turn in between."""
-    call.note(item_count=len(items))
-    for index, item in enumerate(items):
-        try:
-            call.check_item(index)
-            yield await answer(item), None
-        except CostsvcError as error:
-            yield None, call.outcome_of(error).status()
-        await asyncio.sleep(0)
 
 
 def _note_plan(call: Call, plan: Plan) -> None:

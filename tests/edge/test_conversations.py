@@ -106,3 +106,24 @@ async def test_a_recorded_turn_counts(service):
         v1.RecordRequest(request_id="r1", model=OPUS, usage_json=usage, conversation_id="c1")
     )
     assert (await service.route(conversation_id="c1")).decision.model == OPUS
+
+
+async def test_the_turns_of_a_batch_go_each_by_its_own_conversation(service):
+    """A bad one among them changes nothing for the others, nor does one that is asked twice."""
+    await service.complete(task="analysis", conversation_id="c1")
+    said: list[dict[str, Any]] = [
+        *({"conversation_id": "c2"}, {"conversation_id": "c1"}, {}),
+        *({"conversation_id": "c1", "model": "gpt-4o"}, {"conversation_id": "c1"}),
+        {"conversation_id": "c1", "model": HAIKU},
+    ]
+    requests = [service.request(**each) for each in said]
+    routed = await service.stub.BatchRoute(
+        v1.BatchRouteRequest(requests=[v1.RouteRequest(request=each) for each in requests])
+    )
+    models = [result.response.decision.model for result in routed.results]
+    assert models == [SONNET, OPUS, SONNET, "", OPUS, HAIKU]
+    assert [bool(result.error.code) for result in routed.results] == [not model for model in models]
+    estimated = await service.stub.BatchEstimate(
+        v1.BatchEstimateRequest(requests=[v1.EstimateRequest(request=each) for each in requests])
+    )
+    assert [result.response.decision.model for result in estimated.results] == models
