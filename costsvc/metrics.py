@@ -6,7 +6,7 @@ because a counter only rises: what it brought is saved minus lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 from prometheus_client import (
@@ -167,7 +167,7 @@ class Metrics:
         )
         self._near_bound = Gauge(
             "costsvc_cache_mistake_bound",
-            "Share of wrong near-identical answers, upper bound (one-sided, 95 %) at the last mistake.",
+            "Share of wrong near-identical answers, by reports: upper bound (one-sided, 95 %).",
             ["namespace"],
             registry=self.registry,
         )
@@ -182,14 +182,16 @@ class Metrics:
         self._not_kept.labels(why).inc()
 
     def near_shadow(self, namespace: str, outcome: str) -> None:
-        """Count a near-identical answer that was only compared: it `agreed` or `differed`."""
+        """Count a near-identical answer that was only compared: `agreed`, `differed`, or `unclear`."""
         self._near_shadow.labels(namespace, outcome).inc()
 
-    def cache_mistake(self, namespace: str, bound: float | None = None) -> None:
-        """Count a reported mistake; of near-identical answers, note the bound of their share, too."""
+    def near_bound(self, namespace: str, bound: Callable[[], float]) -> None:
+        """Show a namespace's bound of mistakes, as it is whenever it is looked at."""
+        self._near_bound.labels(namespace).set_function(bound)
+
+    def cache_mistake(self, namespace: str) -> None:
+        """Count a reported mistake."""
         self._near_mistakes.labels(namespace).inc()
-        if bound is not None:
-            self._near_bound.labels(namespace).set(bound)
 
     def _add_router(self) -> None:
         self._scored = self._counter(

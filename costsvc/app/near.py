@@ -17,6 +17,8 @@ import structlog
 from costsvc.app.asked import Asked, NearAsked
 from costsvc.app.attempt import Completed
 from costsvc.app.in_flight import InFlight
+from costsvc.app.near_audits import NearAudits
+from costsvc.core.agreement import agreement
 from costsvc.core.errors import StoreUnavailable
 from costsvc.core.json_text import parse_answer
 from costsvc.core.mistakes import is_too_wrong, mistake_bound
@@ -59,6 +61,7 @@ class NearIdentical:
         self._epochs = epochs
         self._in_flight = in_flight
         self._metrics = metrics
+        self._audits = NearAudits(metrics)
 
     def ask(self, exchange: Exchange, asked: Asked) -> NearLook | None:
         """Ask for the stored answer to a near-identical question, where there may be one."""
@@ -87,8 +90,7 @@ class NearIdentical:
     def compare(self, asked: Asked, stored: StoredAnswer, completed: Completed) -> None:
         """Count whether a stored answer says the same as the model did, where it is only looked at."""
         if asked.namespace.near is Near.SHADOW:
-            same = _said(stored.message_json) == _said(completed.message_json)
-            what = "agreed" if same else "differed"
+            what = agreement(parse_answer(stored.message_json.decode()), completed.message).value
             self._metrics.near_shadow(asked.namespace.name, what)
             self._in_flight.start(self._count(asked.place.scope, what))
 
@@ -109,8 +111,8 @@ class NearIdentical:
         scope = place.scope
         await self._answers.block(place, pair)
         audit = await self._answers.count(scope, "mistakes")
-        bound = mistake_bound(audit.mistake_count, audit.served_count)
-        self._metrics.cache_mistake(scope.namespace, bound)
+        self._audits.note(scope, audit)
+        self._metrics.cache_mistake(scope.namespace)
         if namespace and is_too_wrong(audit.mistake_count, audit.served_count, namespace.most_mistakes):
             await self._epochs.invalidate(near_scope(scope.tenant, scope.namespace))
             log.warning(
@@ -119,19 +121,9 @@ class NearIdentical:
                 namespace=scope.namespace,
                 mistakes=audit.mistake_count,
                 served=audit.served_count,
-                bound=round(bound, 4),
+                bound=round(mistake_bound(audit.mistake_count, audit.served_count), 4),
             )
 
     async def _count(self, scope: Scope, what: str) -> None:
-        try:
-            with one_call(math.inf):  # no caller waits for this
-                await self._answers.count(scope, what)
-        except StoreUnavailable:
-            return
-
-
-def _said(message_json: bytes) -> list[str]:
-    """Return the words of an answer, whatever their case."""
-    content = parse_answer(message_json.decode()).get("content") or ()
-    texts = (block.get("text", "") for block in content if block.get("type") == "text")
-    return " ".join(texts).casefold().split()
+        with suppress(StoreUnavailable), one_call(math.inf):  # no caller waits for this
+            self._audits.note(scope, await self._answers.count(scope, what))

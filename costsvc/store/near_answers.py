@@ -111,7 +111,7 @@ class NearAnswers:
             await ask(self._client, "UNLINK", place.answer)
 
     async def count(self, scope: Scope, what: str) -> Audit:
-        """Count an answer that was `served`, a reported one of the `mistakes`, or one `agreed` or `differed`.
+        """Count an answer that was `served`, a reported one of the `mistakes`, or what a comparison showed.
 
         Raises:
             StoreUnavailable: it may be counted or not.

@@ -65,7 +65,8 @@ def rewritten(value: Any, chance: random.Random) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=chance.random() < 0.5)
     if isinstance(value, float):
-        return chance.choice([repr(value), f"{value:.17e}", f"{value:.1f}"])
+        short = f"{value:.1f}"
+        return chance.choice([repr(value), f"{value:.17e}", short if float(short) == value else repr(value)])
     return json.dumps(value)
 
 
@@ -137,6 +138,53 @@ def test_a_change_anywhere_in_the_body_is_another_question(path: Any, how: str, 
     form = question(BODY).form()
     form["body"] = {name: value for name, value in body.items() if name != "max_tokens"}
     assert fingerprint(SECRET, form) != print_of(BODY)
+
+
+WORDS = st.text(max_size=6)
+COUNTS = st.integers(1, 2**31 - 1)
+SCHEMAS = st.dictionaries(WORDS, VALUES, max_size=3)
+TEXTS = st.fixed_dictionaries({"type": st.just("text"), "text": WORDS})
+IMAGES = st.fixed_dictionaries(
+    {"type": st.just("image"), "source": st.fixed_dictionaries({"type": st.just("base64"), "data": WORDS})}
+)
+RESULTS = st.fixed_dictionaries({"type": st.just("tool_result"), "tool_use_id": WORDS, "content": WORDS})
+CONTENTS = WORDS | st.lists(TEXTS | IMAGES | RESULTS, min_size=1, max_size=3)
+MESSAGES = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": CONTENTS})
+REQUESTS = st.fixed_dictionaries(
+    {"messages": st.lists(MESSAGES, min_size=1, max_size=4)},
+    optional={
+        "system": WORDS | st.lists(TEXTS, min_size=1, max_size=2),
+        "tools": st.lists(st.fixed_dictionaries({"name": WORDS, "input_schema": SCHEMAS}), max_size=2),
+        "tool_choice": st.fixed_dictionaries({"type": st.sampled_from(["auto", "any", "none"])}),
+        "stop_sequences": st.lists(WORDS, max_size=3),
+        "temperature": st.floats(0, 1),
+        "top_k": COUNTS,
+        "thinking": st.fixed_dictionaries({"type": st.just("enabled"), "budget_tokens": COUNTS}),
+        "output_config": SCHEMAS,
+        "metadata": st.dictionaries(WORDS, WORDS, max_size=2),
+        "speed": WORDS,
+    },
+)
+
+
+@given(REQUESTS, st.randoms(use_true_random=False), st.data())
+def test_any_request_is_found_in_any_spelling_and_with_no_change(
+    body: dict[str, Any], chance: random.Random, data: st.DataObject
+) -> None:
+    """Over the grammar of requests: another serialisation hits, another value anywhere in it misses."""
+    asked = print_of(body)
+    assert print_of(rewritten(body, chance).encode()) == asked
+    path = data.draw(st.sampled_from(places(body)[1:]))
+    other = changed(body, path, lambda _: data.draw(LEAVES | VALUES))
+    assume(typed(other) != typed(body))
+    form = question(body).form()
+    assert fingerprint(SECRET, {**form, "body": other}) != asked
+
+
+@given(REQUESTS, REQUESTS)
+def test_two_requests_have_one_fingerprint_exactly_when_they_are_equal(one: Any, other: Any) -> None:
+    """Whatever they have in common."""
+    assert (print_of(one) == print_of(other)) == (typed(one) == typed(other))
 
 
 @given(st.sampled_from([path for path in INSIDE if isinstance(path[-1], str)]))

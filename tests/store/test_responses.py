@@ -18,6 +18,7 @@ from costsvc.store import epochs as epochs_module
 from costsvc.store import keys, response_codec
 from costsvc.store.connection import open_store
 from costsvc.store.epochs import EVERYTHING, Epochs, label_scope, scope_of
+from costsvc.store.near_answers import NearPlace
 from costsvc.store.response_codec import COMPRESSED_ABOVE_BYTES, StoredAnswer
 from costsvc.store.responses import LEAD, Place, Responses, Turn, cache_secret
 
@@ -47,6 +48,25 @@ def epochs(store: Redis, monkeypatch: pytest.MonkeyPatch) -> Epochs:
     """Give the numbers of an empty store, which are fresh for a moment only."""
     monkeypatch.setattr(epochs_module, "FRESH_S", 0.05)
     return Epochs(store)
+
+
+WORD = st.text("ab.-_09", min_size=1, max_size=4)
+PLACES = st.builds(
+    Place,
+    st.builds(Scope, tenant=WORD, namespace=WORD, epoch=st.integers(0, 10**15)),
+    st.text("0123456789abcdef", min_size=1, max_size=4),  # much shorter than real ones, so that they meet
+)
+
+
+@given(PLACES, PLACES)
+def test_no_two_places_share_a_key(one: Place, other: Place) -> None:
+    """Keys are equal only where tenant, namespace, epoch and request are; and no kind's is another's."""
+    near = [NearPlace(place.scope, place.fingerprint) for place in (one, other)]
+    assert (one.answer == other.answer) == (one == other)
+    assert (one.lead == other.lead) == (one == other)
+    assert (near[0].answer == near[1].answer) == (one == other)
+    kinds = [one.answer, one.lead, near[0].answer, near[0].blocked, keys.near_audit(other.scope.prefix)]
+    assert len(set(kinds)) == len(kinds)
 
 
 async def test_a_stored_answer_is_found_whole(responses: Responses) -> None:
