@@ -95,6 +95,7 @@ class Client:
         self.ReportCacheMistake = self._with_defaults(admin.ReportCacheMistake, timeout_s=10)
         self.RecordOutcome = self._with_defaults(admin.RecordOutcome, timeout_s=5)
         self.GetRouterStatus = self._with_defaults(admin.GetRouterStatus, timeout_s=10)
+        self.ListPairs = self._with_defaults(admin.ListPairs, timeout_s=10)
 
     def _with_defaults(self, call: C, *, timeout_s: float) -> C:
         def invoke(

@@ -210,6 +210,15 @@ class Metrics:
             "how",
         )
         self._classifier_cost = self._counter("classifier_cost_usd", "What verdicts cost, about.")
+        self._compared = self._counter(
+            "shadow_comparisons",
+            "Comparisons with the baseline model: what a judge preferred, or `kept`, or `failed`.",
+            "outcome",
+        )
+
+    def compared(self, outcome: str) -> None:
+        """Count an answer that was compared with that of the baseline model."""
+        self._compared.labels(outcome).inc()
 
     def classified(self, verdict: str, how: str, cost_nano_usd: int = 0) -> None:
         """Count a request that the classifier could say something of: a tier, or `none`.

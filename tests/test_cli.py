@@ -35,7 +35,7 @@ COMMANDS = (
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
-    *("router fit", "router status", "router record-outcome"),
+    *("router fit", "router status", "router record-outcome", "router pairs"),
     *("at-risk list", "at-risk resolve", "tenant delete-data"),
     *("cache invalidate", "cache report-mistake"),
 )
@@ -429,6 +429,8 @@ def test_report_adds_up_what_was_spent(target: tuple[str, str]) -> None:
     daily = program("report", "--granularity", "day", *mine, *target).stdout.splitlines()
     assert daily[0].split()[:2] == ["period", "calls"]
     assert re.match(r"\d{4}-\d\d-\d\d +\d", daily[1])
+    tasks = program("report", "--by", "task", *mine, *target).stdout
+    assert tasks.startswith("task ")
     techniques = program("report", "--by", "technique", "--granularity", "day", *mine, *target).stdout
     assert re.search(r"^\d{4}-\d\d-\d\d +routing +\$0\.\d+ +\d+\.\d %$", techniques, re.MULTILINE)
     empty = json.loads(program("report", "--json", "--tenant", "nobody", *target).stdout)

@@ -160,6 +160,7 @@ def test_every_rpc_has_its_own_messages() -> None:
         "ReportCacheMistake",
         "RecordOutcome",
         "GetRouterStatus",
+        "ListPairs",
         "CreateBatch",
         "CreateBatchStream",
         "GetBatch",

@@ -15,14 +15,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from costsvc.app.attempt import Attempt, Completed, complete, entry_of
-from costsvc.app.holding import Holding
+from costsvc.app.attempt import Attempt, Completed
 from costsvc.app.in_flight import InFlight
 from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
-from costsvc.app.reserved import Reserved
-from costsvc.app.settle import Settlement
-from costsvc.core.breaker import Breakers
+from costsvc.app.side_calls import SideCalls
 from costsvc.core.candidates import Reason
 from costsvc.core.classifier import (
     VERSION,
@@ -33,15 +30,14 @@ from costsvc.core.classifier import (
     read_verdict,
 )
 from costsvc.core.entry import Entry
-from costsvc.core.errors import CostsvcError, ProviderError, StoreUnavailable
+from costsvc.core.errors import CostsvcError, StoreUnavailable
 from costsvc.core.escalation import SideCall
 from costsvc.core.json_text import Member
 from costsvc.core.money import format_usd
 from costsvc.core.request import CacheMode, ModelRequest, Tier
 from costsvc.core.response_key import fingerprint
-from costsvc.core.savings import spent_in_vain
 from costsvc.metrics import Metrics
-from costsvc.ports import Clock, Upstream
+from costsvc.ports import Clock
 from costsvc.store.verdicts import VerdictBook
 
 PROVIDER_S = 30.0
@@ -89,9 +85,7 @@ class Classifier:
         self,
         *,
         planner: Planner,
-        upstream: Upstream,
-        holding: Holding,
-        settlement: Settlement,
+        side_calls: SideCalls,
         in_flight: InFlight,
         verdicts: VerdictBook,
         secret: bytes,
@@ -100,16 +94,13 @@ class Classifier:
         new_id: Callable[[], str],
     ) -> None:
         self._planner = planner
-        self._upstream = upstream
-        self._holding = holding
-        self._settlement = settlement
+        self._side_calls = side_calls
         self._in_flight = in_flight
         self._verdicts = verdicts
         self._secret = secret
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
-        self._breakers = Breakers()
         self._shares = VerdictShares()
         self._kept: OrderedDict[tuple[str, str], tuple[Tier, float]] = OrderedDict()
 
@@ -200,44 +191,15 @@ class Classifier:
         """Ask, book and keep the verdict, also when the call has stopped waiting; raise nothing."""
         reserved = None
         try:
-            self._breakers.check(asked.model, self._clock.monotonic())
-            reserved = await self._holding.hold(question)
-            async with self._holding.ending(reserved):
-                completed = await self._answer(question)
-                entry = self._entry(completed, reserved)
-                await self._settlement.book(entry, reserved.version, reserved.trace)
+            reserved = await self._side_calls.hold(question)
+            completed, entry = await self._side_calls.make(question, reserved)
             return await self._taken(completed, entry, asked)
         except CostsvcError as error:
-            if isinstance(error, ProviderError) and reserved is not None:
-                self._breakers.failed(asked.model, error, self._clock.monotonic())
             self._metrics.classified("none", "failed")
             log.warning("classifier_failed", attempt_id=question.attempt_id, error=type(error).__name__)
         except Exception:
             log.exception("classifier_failed", attempt_id=question.attempt_id)
         return _Heard(was_held=reserved is not None)
-
-    async def _answer(self, question: Attempt) -> Completed:
-        answer = await self._upstream.send(question.upstream_request(stream=False))
-        self._breakers.succeeded(question.plan.decision.model.id)
-        completed = complete(
-            question,
-            answer.message,
-            answer.message_json,
-            answer.provider_request_id,
-            self._planner.catalog,
-        )
-        return replace(completed, account=spent_in_vain(completed.account.cost_nano_usd))
-
-    def _entry(self, completed: Completed, reserved: Reserved) -> Entry:
-        total_ms = round((self._clock.monotonic() - completed.attempt.started_s) * 1000)
-        return entry_of(
-            completed,
-            self._planner.catalog,
-            charges=reserved.charges,
-            settled_at=self._clock.now(),
-            first_byte_ms=total_ms,
-            total_ms=total_ms,
-        )
 
     async def _taken(self, completed: Completed, entry: Entry, asked: _Asked) -> _Heard:
         """Return what was said, and keep it: of anything but a verdict, nothing is learnt but that."""

@@ -29,6 +29,7 @@ from costsvc.app.planner import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.saying_again import said_again
 from costsvc.app.settle import Settlement
+from costsvc.app.shadow import Shadows
 from costsvc.core.deferred_errors import MustDefer
 from costsvc.core.errors import DeadlineTooShort
 from costsvc.core.request import ModelRequest
@@ -53,6 +54,7 @@ class Completions:
         conversations: Conversations,
         cached: Cached,
         classifier: Classifier,
+        shadows: Shadows,
         making: Making,
         learner: Learner,
         metrics: Metrics,
@@ -67,6 +69,7 @@ class Completions:
         self._conversations = conversations
         self._cached = cached
         self._classifier = classifier
+        self._shadows = shadows
         self._making = making
         self._learner = learner
         self._metrics = metrics
@@ -185,6 +188,7 @@ class Completions:
             if entry.request_id and cascade.is_under_way:
                 await self._once.keep(completed, entry)
             self._learner.note(completed, self._planner.policy)
+            self._shadows.consider(completed)
             return completed
         finally:
             if relay is not None:

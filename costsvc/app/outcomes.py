@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from costsvc.app.admin import Page
@@ -16,7 +17,11 @@ from costsvc.core.request import Tier
 from costsvc.ports import Clock
 from costsvc.store.fits import FitBook
 from costsvc.store.outcomes import Counts, OutcomeBook, Rating
+from costsvc.store.pairs import Pair, PairBook
 from costsvc.store.seen_codec import Seen
+
+LARGEST_PAIRS_PAGE = 40
+"""With the longest texts that are compared, about 30 MB."""
 
 
 class State(Enum):
@@ -48,19 +53,21 @@ class TaskStatus:
 
 
 class Outcomes:
-    """The use cases behind RecordOutcome and GetRouterStatus."""
+    """The use cases behind RecordOutcome, GetRouterStatus and ListPairs."""
 
     def __init__(
         self,
         *,
         book: OutcomeBook,
         fits: FitBook,
+        pairs: PairBook,
         learner: Learner,
         policy: Callable[[], Policy],
         clock: Clock,
     ) -> None:
         self._book = book
         self._fits = fits
+        self._pairs = pairs
         self._learner = learner
         self._policy = policy
         self._clock = clock
@@ -99,6 +106,22 @@ class Outcomes:
         rows = [await self._status(*pair) for pair in shown]
         following = ":".join(shown[-1]) if len(tasks) > len(shown) else ""
         return Page(tuple(rows), write_token(query, following))
+
+    async def list_pairs(self, *, tenant: str, size: int, token: str) -> Page[Pair]:
+        """Return a page of a tenant's pairs of answers, oldest first.
+
+        Raises:
+            InvalidRequest: a token of another query.
+            StoreUnavailable: no answer in time.
+        """
+        query, rows = f"pairs {tenant}", min(size or LARGEST_PAIRS_PAGE, LARGEST_PAIRS_PAGE)
+        last = read_token(token, query)
+        oldest = self._clock.now() - self._policy().shadowing.kept
+        after = max(datetime.fromisoformat(last), oldest) if last else oldest
+        found = await self._pairs.list(tenant, after=after, size=rows + 1)
+        shown = tuple(found[:rows])
+        following = shown[-1].made_at.isoformat() if len(found) > rows else ""
+        return Page(shown, write_token(query, following))
 
     async def _status(self, tenant: str, task: str) -> TaskStatus:
         name, fit = await self._fits.get(tenant, task)

@@ -1,4 +1,4 @@
-"""Adding up a tenant's ledger: by hour, day or month (UTC), split by model, tier, label or technique."""
+"""Adding up a tenant's ledger: by hour, day or month (UTC), by model, tier, task, label or technique."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class GroupBy(Enum):
     NOTHING = "nothing"
     MODEL = "model"
     TIER = "tier"
+    TASK = "task"
     LABEL = "label"
     TECHNIQUE = "technique"
 
@@ -120,8 +121,8 @@ class Reporter:
 
         Read before those of the models: what is settled in between is then missing here only.
         """
-        if query.group_by is GroupBy.TIER:
-            return await self._read(query, "tier")
+        if query.group_by in {GroupBy.TIER, GroupBy.TASK}:
+            return await self._read(query, query.group_by.value)
         if query.group_by is GroupBy.LABEL:
             return await self._read(query, f"label:{query.label_key}")
         return []
@@ -175,7 +176,7 @@ def _groups(query: Query, models: list[Cell], apart: list[Cell]) -> list[Cell]:
             return models
         case GroupBy.TIER:
             return apart
-        case GroupBy.LABEL:
+        case GroupBy.LABEL | GroupBy.TASK:
             return apart + _unlabelled(models, apart)
     cells = [replace(cell, value="") for cell in models]
     return list(_by_technique(cells)) if query.group_by is GroupBy.TECHNIQUE else cells

@@ -43,7 +43,7 @@ class _Moment(click.ParamType[datetime]):
 @click.option("--since", type=_Moment(), default="24h", show_default=True, help="From when: 24h, 7d, a date.")
 @click.option("--until", type=_Moment(), help="Until when; now, unless given.")
 @click.option(
-    "--by", metavar="[model|tier|technique|label:KEY]", default="", help="What to split by, if anything."
+    "--by", metavar="[model|tier|task|technique|label:KEY]", default="", help="What to split by, if anything."
 )
 @click.option("--granularity", type=click.Choice(tuple(_STARTS)), help="Split by period; UTC.")
 @service_options
@@ -92,8 +92,9 @@ def _timestamp(moment: datetime) -> Timestamp:
 
 def _group_by(by: str) -> tuple[str, str]:
     kind, _, key = by.partition(":")
-    if kind not in {"", "model", "tier", "technique", "label"} or (kind == "label") != bool(key):
-        raise click.BadParameter(f"{by!r} is none of model, tier, technique, label:KEY", param_hint="--by")
+    if kind not in {"", "model", "tier", "task", "technique", "label"} or (kind == "label") != bool(key):
+        known = "model, tier, task, technique, label:KEY"
+        raise click.BadParameter(f"{by!r} is none of {known}", param_hint="--by")
     return f"GROUP_BY_{(kind or 'unspecified').upper()}", key
 
 

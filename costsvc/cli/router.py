@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import click
+from google.protobuf.json_format import MessageToJson
 
 from costsvc.cli.budget import all_pages
 from costsvc.cli.remote import administer, as_json_text, operator_options
 from costsvc.cli.router_fit import fit
 from costsvc.cli.text import table
 from costsvc.client import Client
+from costsvc.core.money import format_usd
 from costsvc.v1 import (
+    AnswerPair,
     GetRouterStatusRequest,
     GetRouterStatusResponse,
+    ListPairsRequest,
+    ListPairsResponse,
+    Preference,
     RecordOutcomeRequest,
     RecordOutcomeResponse,
     RouterState,
@@ -25,6 +31,12 @@ _HEADERS = (
     *("best mix", "advantage, at least", "fitted (UTC)", "why not"),
 )
 _TEXT_COLUMNS = 3
+_PAIRS_A_PAGE = 20
+_PAIR_HEADERS = (
+    *("response", "task", "answered by", "baseline", "better", "made (UTC)"),
+    *("answer cost", "baseline cost"),
+)
+_PAIR_TEXT_COLUMNS = 6
 _TIERS = ("simple", "medium", "complex")
 
 
@@ -103,6 +115,45 @@ def record_outcome(
     learned = f"{response.outcome_count:,} outcomes, {response.complete_count:,} of them of every tier"
     text = f"{response.tenant} {response.task}: {learned}"
     click.echo(as_json_text(response) if as_json else text)
+
+
+@router.command()
+@click.argument("tenant", metavar="TENANT")
+@operator_options
+def pairs(*, tenant: str, target: str, as_json: bool) -> None:
+    """Show TENANT's pairs of answers, of the routed model and of the baseline.
+
+    With --json also their texts, one pair a line.
+    """
+
+    async def fetch(client: Client, token: str) -> ListPairsResponse:
+        request = ListPairsRequest(tenant=tenant, page_size=_PAIRS_A_PAGE, page_token=token)
+        return await client.ListPairs(request)
+
+    def join(whole: ListPairsResponse, page: ListPairsResponse) -> None:
+        whole.pairs.extend(page.pairs)
+
+    response = administer(target, lambda client: all_pages(client, fetch, join))
+    if as_json:
+        for pair in response.pairs:
+            click.echo(MessageToJson(pair, preserving_proto_field_name=True, indent=None))
+        return
+    click.echo(table(_PAIR_HEADERS, [_pair_row(each) for each in response.pairs], left=_PAIR_TEXT_COLUMNS))
+
+
+def _pair_row(pair: AnswerPair) -> tuple[str, ...]:
+    answered, baseline = pair.answered, pair.baseline
+    preferred = Preference.Name(pair.preference).removeprefix("PREFERENCE_").lower()
+    return (
+        pair.response_id,
+        pair.task or "-",
+        answered.model,
+        baseline.model,
+        "-" if preferred == "unspecified" else preferred,
+        f"{pair.pair_time.ToDatetime():%Y-%m-%d %H:%M}",
+        format_usd(answered.cost_nano_usd),
+        format_usd(baseline.cost_nano_usd),
+    )
 
 
 def _row(status: RouterStatus) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from costsvc.core.request import Tier
 from costsvc.core.retry import OnUnknown, Retries
 from costsvc.core.rule_rows import read_rules
 from costsvc.core.rules import Rule
+from costsvc.core.shadowing import Shadowing, read_shadowing
 from costsvc.core.toml_rows import Row, read_document
 
 MAX_OUTPUT_TOKENS = 128_000
@@ -86,6 +87,7 @@ class Policy:
     learned: Mapping[str, Learning]
     defer: Deferring
     lengths: Mapping[str, Length]
+    shadowing: Shadowing
     hash: str
 
     @property
@@ -153,6 +155,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         learned=read_learning(top.row("router", {})),
         defer=read_deferring(top.row("defer", {})),
         lengths=read_lengths(top.row("length", {})),
+        shadowing=read_shadowing(top.row("shadow", {}), catalog),
         hash=policy_hash(text),
     )
     for row in (top, tiers, cache, tasks, retries, cancellation, fallbacks):

@@ -109,6 +109,10 @@ class AdminServicer(v1.AdminServiceServicer):
             "GetRouterStatus", request, context, self._router_status, check=check_local
         )
 
+    async def ListPairs(self, request: v1.ListPairsRequest, context: Context) -> v1.ListPairsResponse:
+        """Show pairs of answers."""
+        return await self._calls.run("ListPairs", request, context, self._list_pairs, check=check_local)
+
     async def _set_budget(self, request: v1.SetBudgetRequest, call: Call) -> v1.SetBudgetResponse:
         call.note(budget_id=request.budget.id, limit_nano_usd=request.budget.limit_nano_usd)
         with admin_proto.fields_of_budget():
@@ -170,3 +174,10 @@ class AdminServicer(v1.AdminServiceServicer):
             tenant=request.tenant, task=request.task, size=request.page_size, token=request.page_token
         )
         return router_proto.status_response(page)
+
+    async def _list_pairs(self, request: v1.ListPairsRequest, call: Call) -> v1.ListPairsResponse:
+        call.note(of_tenant=request.tenant)
+        page = await self._outcomes.list_pairs(
+            tenant=request.tenant, size=request.page_size, token=request.page_token
+        )
+        return router_proto.pairs_response(page)

@@ -1,4 +1,4 @@
-"""Outcomes and what is learned from them, from and to the wire."""
+"""Outcomes, what is learned from them, and pairs of answers, from and to the wire."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from costsvc.app.outcomes import TaskStatus, Taught
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.local_score import Proof
 from costsvc.core.request import Tier
+from costsvc.store.pairs import Pair, Side
 
 _WHOLE_PERMILLE = 1000
 
@@ -45,6 +46,32 @@ def status_response(page: Page[TaskStatus]) -> v1.GetRouterStatusResponse:
     """Return a page of what is learned."""
     return v1.GetRouterStatusResponse(
         tasks=[_status(each) for each in page.rows], next_page_token=page.next_page_token
+    )
+
+
+def pairs_response(page: Page[Pair]) -> v1.ListPairsResponse:
+    """Return a page of pairs."""
+    return v1.ListPairsResponse(
+        pairs=[_pair(each) for each in page.rows], next_page_token=page.next_page_token
+    )
+
+
+def _pair(pair: Pair) -> v1.AnswerPair:
+    message = v1.AnswerPair(
+        task=pair.task,
+        response_id=pair.response_id,
+        asked=pair.asked,
+        answered=_side(pair.answered),
+        baseline=_side(pair.baseline),
+        preference=f"PREFERENCE_{(pair.preference or 'unspecified').upper()}",
+    )
+    message.pair_time.FromDatetime(pair.made_at)
+    return message
+
+
+def _side(side: Side) -> v1.PairedAnswer:
+    return v1.PairedAnswer(
+        model=side.model, attempt_id=side.attempt_id, cost_nano_usd=side.cost_nano_usd, text=side.text
     )
 
 

@@ -37,8 +37,9 @@ from costsvc.edge.admission import Admission
 from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
+from costsvc.edge.wiring_beside import wire_beside
 from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
-from costsvc.edge.wiring_complete import wire_classifier, wire_completions, wire_once
+from costsvc.edge.wiring_complete import wire_completions, wire_once
 from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
@@ -56,6 +57,7 @@ from costsvc.store.job_lease import JobLease
 from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.store.outcomes import OutcomeBook
+from costsvc.store.pairs import PairBook
 from costsvc.store.presence import Presence
 from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
@@ -98,7 +100,7 @@ def wire(
 ) -> Parts:
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
     clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
-    router = wire_router(OutcomeBook(client), FitBook(client), policy_in_force, metrics)
+    router = _router(client, policy_in_force, metrics)
     planner = Planner(catalog, policy_in_force, Observations(), router.scores)
     in_force, holds = InForce(BudgetBook(client)), Holds(client, owner=new_id())
     booking = Booking(ledger, in_force, policy_in_force)
@@ -110,8 +112,8 @@ def wire(
     once = wire_once(
         settings, planner, policy_in_force, claims, answers.looking, settlement, in_flight, metrics
     )
-    classifier = wire_classifier(
-        planner, upstream, settlement, holding, in_flight, VerdictBook(client), cache.secret, metrics
+    beside = wire_beside(
+        planner, upstream, settlement, holding, in_flight, router, VerdictBook(client), cache.secret, metrics
     )
     completions = wire_completions(
         settings,
@@ -122,7 +124,7 @@ def wire(
         answers.looking,
         conversations,
         answers.cached,
-        classifier,
+        beside,
         holding,
         router.learner,
         metrics,
@@ -147,6 +149,11 @@ def wire(
         router=router,
         health=Health(presence, journal),
     )
+
+
+def _router(client: Redis, policy_in_force: PolicyInForce, metrics: Metrics) -> RouterParts:
+    books = OutcomeBook(client), FitBook(client), PairBook(client)
+    return wire_router(*books, policy_in_force, metrics)
 
 
 def _servicer(  # noqa: PLR0917 - parts of one process

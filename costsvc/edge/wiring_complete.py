@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from costsvc.app.cached import Cached
 from costsvc.app.claiming import Claiming
-from costsvc.app.classifier import Classifier
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
@@ -19,11 +18,11 @@ from costsvc.app.once import Once
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
+from costsvc.edge.wiring_beside import BesideParts
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock, Upstream
 from costsvc.settings import Settings
 from costsvc.store.claims import Claims
-from costsvc.store.verdicts import VerdictBook
 
 
 def wire_once(  # noqa: PLR0917 - parts of one process
@@ -49,31 +48,6 @@ def wire_once(  # noqa: PLR0917 - parts of one process
     )
 
 
-def wire_classifier(  # noqa: PLR0917 - parts of one process
-    planner: Planner,
-    upstream: Upstream,
-    settlement: Settlement,
-    holding: Holding,
-    in_flight: InFlight,
-    verdicts: VerdictBook,
-    secret: bytes,
-    metrics: Metrics,
-) -> Classifier:
-    """Return what sorts requests that nothing else is known of."""
-    return Classifier(
-        planner=planner,
-        upstream=upstream,
-        holding=holding,
-        settlement=settlement,
-        in_flight=in_flight,
-        verdicts=verdicts,
-        secret=secret,
-        metrics=metrics,
-        clock=SystemClock(),
-        new_id=new_id,
-    )
-
-
 def wire_completions(  # noqa: PLR0917 - parts of one process
     settings: Settings,
     planner: Planner,
@@ -83,7 +57,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
     looking: Looking,
     conversations: Conversations,
     cached: Cached,
-    classifier: Classifier,
+    beside: BesideParts,
     holding: Holding,
     learner: Learner,
     metrics: Metrics,
@@ -108,7 +82,8 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
         once=once,
         conversations=conversations,
         cached=cached,
-        classifier=classifier,
+        classifier=beside.classifier,
+        shadows=beside.shadows,
         making=making,
         learner=learner,
         metrics=metrics,

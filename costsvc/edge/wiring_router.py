@@ -14,19 +14,21 @@ from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
 from costsvc.store.fits import FitBook
 from costsvc.store.outcomes import OutcomeBook
+from costsvc.store.pairs import PairBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterParts:
-    """What scores, what keeps answered prompts, and what takes outcomes."""
+    """What scores, what keeps answered prompts, what takes outcomes, and pairs of answers."""
 
     scores: LocalScores
     learner: Learner
     outcomes: Outcomes
+    pairs: PairBook
 
 
 def wire_router(
-    book: OutcomeBook, fits: FitBook, policy_in_force: PolicyInForce, metrics: Metrics
+    book: OutcomeBook, fits: FitBook, pairs: PairBook, policy_in_force: PolicyInForce, metrics: Metrics
 ) -> RouterParts:
     """Return the parts."""
     learner = Learner(book, metrics)
@@ -34,8 +36,9 @@ def wire_router(
     outcomes = Outcomes(
         book=book,
         fits=fits,
+        pairs=pairs,
         learner=learner,
         policy=lambda: policy_in_force.policy,
         clock=SystemClock(),
     )
-    return RouterParts(scores=LocalScores(fits, scale), learner=learner, outcomes=outcomes)
+    return RouterParts(scores=LocalScores(fits, scale), learner=learner, outcomes=outcomes, pairs=pairs)

@@ -214,6 +214,7 @@ def contents(tenant: str) -> dict[str, tuple[str, ...]]:
         "classifier_verdicts": (verdict(tenant, "*"),),
         "deferred_requests": (deferred_keys.request(f"{mine}*"),),
         "deferred_answers": (deferred_keys.answer(f"{mine}*"),),
+        "shadow_pairs": (pairs(tenant),),
     }
 
 
@@ -225,6 +226,16 @@ def answer_lead(prefix: str, fingerprint: str) -> str:
 def verdict(tenant: str, fingerprint: str) -> str:
     """Return the text that says how hard a request of a tenant is."""
     return f"cache:{{{tenant}:{fingerprint}}}:verdict"
+
+
+def pairs(tenant: str) -> str:
+    """Return the sorted set of a tenant's pairs of answers by when they were made, microseconds."""
+    return f"shadow:{{{tenant}}}:pairs"
+
+
+def shadow_spent(day: str) -> str:
+    """Return the counter of what comparing answers has cost on a day, nano-USD: a limit, and no ledger."""
+    return f"shadow:spent:{day}"
 
 
 def seen(response_id: str) -> str:

@@ -40,6 +40,13 @@ class RouterState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUTER_STATE_LEARNING: _ClassVar[RouterState]
     ROUTER_STATE_SHADOW: _ClassVar[RouterState]
     ROUTER_STATE_SERVING: _ClassVar[RouterState]
+
+class Preference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREFERENCE_UNSPECIFIED: _ClassVar[Preference]
+    PREFERENCE_ANSWERED: _ClassVar[Preference]
+    PREFERENCE_BASELINE: _ClassVar[Preference]
+    PREFERENCE_SAME: _ClassVar[Preference]
 BUDGET_KIND_UNSPECIFIED: BudgetKind
 BUDGET_KIND_EVERYTHING: BudgetKind
 BUDGET_KIND_TENANT: BudgetKind
@@ -60,6 +67,10 @@ ROUTER_STATE_UNSPECIFIED: RouterState
 ROUTER_STATE_LEARNING: RouterState
 ROUTER_STATE_SHADOW: RouterState
 ROUTER_STATE_SERVING: RouterState
+PREFERENCE_UNSPECIFIED: Preference
+PREFERENCE_ANSWERED: Preference
+PREFERENCE_BASELINE: Preference
+PREFERENCE_SAME: Preference
 
 class BudgetScope(_message.Message):
     __slots__ = ("kind", "key", "value")
@@ -407,3 +418,51 @@ class GetRouterStatusResponse(_message.Message):
     tasks: _containers.RepeatedCompositeFieldContainer[RouterStatus]
     next_page_token: str
     def __init__(self, tasks: _Optional[_Iterable[_Union[RouterStatus, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListPairsRequest(_message.Message):
+    __slots__ = ("tenant", "page_size", "page_token")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class PairedAnswer(_message.Message):
+    __slots__ = ("model", "attempt_id", "cost_nano_usd", "text")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    attempt_id: str
+    cost_nano_usd: int
+    text: str
+    def __init__(self, model: _Optional[str] = ..., attempt_id: _Optional[str] = ..., cost_nano_usd: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class AnswerPair(_message.Message):
+    __slots__ = ("task", "response_id", "asked", "answered", "baseline", "preference", "pair_time")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    PREFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PAIR_TIME_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    response_id: str
+    asked: str
+    answered: PairedAnswer
+    baseline: PairedAnswer
+    preference: Preference
+    pair_time: _timestamp_pb2.Timestamp
+    def __init__(self, task: _Optional[str] = ..., response_id: _Optional[str] = ..., asked: _Optional[str] = ..., answered: _Optional[_Union[PairedAnswer, _Mapping]] = ..., baseline: _Optional[_Union[PairedAnswer, _Mapping]] = ..., preference: _Optional[_Union[Preference, str]] = ..., pair_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListPairsResponse(_message.Message):
+    __slots__ = ("pairs", "next_page_token")
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    pairs: _containers.RepeatedCompositeFieldContainer[AnswerPair]
+    next_page_token: str
+    def __init__(self, pairs: _Optional[_Iterable[_Union[AnswerPair, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

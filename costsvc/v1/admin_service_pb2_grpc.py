@@ -92,6 +92,11 @@ class AdminServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusResponse.FromString,
                 _registered_method=True)
+        self.ListPairs = channel.unary_unary(
+                '/costsvc.v1.AdminService/ListPairs',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -150,7 +155,7 @@ class AdminServiceServicer(object):
 
     def DeleteTenantData(self, request, context):
         """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-        score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+        score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
         conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
         a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
         ended. Repeating it is safe.
@@ -186,6 +191,15 @@ class AdminServiceServicer(object):
 
     def GetRouterStatus(self, request, context):
         """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPairs(self, request, context):
+        """Lists pairs of answers to the same prompt, of the model that routing chose and of the baseline model, for those who
+        compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
+        RecordOutcome.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +262,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetRouterStatus,
                     request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusResponse.SerializeToString,
+            ),
+            'ListPairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPairs,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -550,6 +569,33 @@ class AdminService(object):
             '/costsvc.v1.AdminService/GetRouterStatus',
             costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusRequest.SerializeToString,
             costsvc_dot_v1_dot_admin__service__pb2.GetRouterStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/ListPairs',
+            costsvc_dot_v1_dot_admin__service__pb2.ListPairsRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.ListPairsResponse.FromString,
             options,
             channel_credentials,
             insecure,

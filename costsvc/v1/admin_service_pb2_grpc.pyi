@@ -60,7 +60,7 @@ class AdminServiceStub:
     """
     DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
     """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-    score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+    score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
     conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
     a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
     ended. Repeating it is safe.
@@ -80,6 +80,11 @@ class AdminServiceStub:
     """
     GetRouterStatus: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetRouterStatusRequest, _admin_service_pb2.GetRouterStatusResponse]
     """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing."""
+    ListPairs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListPairsRequest, _admin_service_pb2.ListPairsResponse]
+    """Lists pairs of answers to the same prompt, of the model that routing chose and of the baseline model, for those who
+    compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
+    RecordOutcome.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -113,7 +118,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
     """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-    score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+    score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
     conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
     a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
     ended. Repeating it is safe.
@@ -133,6 +138,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     GetRouterStatus: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetRouterStatusRequest, _admin_service_pb2.GetRouterStatusResponse]  # type: ignore[assignment]
     """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing."""
+    ListPairs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListPairsRequest, _admin_service_pb2.ListPairsResponse]  # type: ignore[assignment]
+    """Lists pairs of answers to the same prompt, of the model that routing chose and of the baseline model, for those who
+    compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
+    RecordOutcome.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sets what may be spent, and settles what is at risk, over all tenants. It spends nothing. As long as callers are
@@ -205,7 +215,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
         """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-        score learned from the quality of answers. Prompts are never kept. Money stays: entries with the labels, tasks and
+        score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
         conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
         a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
         ended. Repeating it is safe.
@@ -249,5 +259,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetRouterStatusResponse, _abc.Awaitable[_admin_service_pb2.GetRouterStatusResponse]]:
         """Lists what the local score has learned, by tenant and task, and whether it serves. It changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListPairs(
+        self,
+        request: _admin_service_pb2.ListPairsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListPairsResponse, _abc.Awaitable[_admin_service_pb2.ListPairsResponse]]:
+        """Lists pairs of answers to the same prompt, of the model that routing chose and of the baseline model, for those who
+        compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
+        RecordOutcome.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,6 +30,7 @@ class GroupBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GROUP_BY_TIER: _ClassVar[GroupBy]
     GROUP_BY_LABEL: _ClassVar[GroupBy]
     GROUP_BY_TECHNIQUE: _ClassVar[GroupBy]
+    GROUP_BY_TASK: _ClassVar[GroupBy]
 STREAM_FORMAT_UNSPECIFIED: StreamFormat
 STREAM_FORMAT_TEXT: StreamFormat
 STREAM_FORMAT_PROVIDER_EVENTS: StreamFormat
@@ -42,6 +43,7 @@ GROUP_BY_MODEL: GroupBy
 GROUP_BY_TIER: GroupBy
 GROUP_BY_LABEL: GroupBy
 GROUP_BY_TECHNIQUE: GroupBy
+GROUP_BY_TASK: GroupBy
 
 class RouteRequest(_message.Message):
     __slots__ = ("request", "include_body", "reserve", "include_alternatives")

@@ -1,12 +1,13 @@
-"""A response cache and a classifier for tests of other things, put together as the service does."""
+"""Parts for tests of other things, put together as the service does."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from redis.asyncio import Redis
 
 from costsvc.app.asked import Asking
 from costsvc.app.cached import Cached
-from costsvc.app.classifier import Classifier
 from costsvc.app.conversations import Conversations
 from costsvc.app.hits import Hits
 from costsvc.app.holding import Holding
@@ -17,13 +18,17 @@ from costsvc.app.near import NearIdentical
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.app.settle import Settlement
-from costsvc.edge.wiring_complete import wire_classifier
+from costsvc.edge.wiring_beside import wire_beside
+from costsvc.edge.wiring_router import wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock, Upstream
 from costsvc.store.conversations import ConversationBook
 from costsvc.store.epochs import Epochs
+from costsvc.store.fits import FitBook
 from costsvc.store.ledger import Ledger
 from costsvc.store.near_answers import NearAnswers
+from costsvc.store.outcomes import OutcomeBook
+from costsvc.store.pairs import PairBook
 from costsvc.store.responses import Responses
 from costsvc.store.verdicts import VerdictBook
 
@@ -54,7 +59,7 @@ def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics,
     )
 
 
-def classifier(
+def beside(
     store: Redis,
     planner: Planner,
     upstream: Upstream,
@@ -62,7 +67,11 @@ def classifier(
     holding: Holding,
     in_flight: InFlight,
     metrics: Metrics,
-) -> Classifier:
-    """Return what sorts requests, on a store."""
-    verdicts = VerdictBook(store)
-    return wire_classifier(planner, upstream, settlement, holding, in_flight, verdicts, b"secret", metrics)
+) -> dict[str, Any]:
+    """Return what makes calls of its own, on a store."""
+    books = OutcomeBook(store), FitBook(store), PairBook(store)
+    router = wire_router(*books, PolicyInForce(planner.policy), metrics)
+    parts = wire_beside(
+        planner, upstream, settlement, holding, in_flight, router, VerdictBook(store), b"secret", metrics
+    )
+    return {"classifier": parts.classifier, "shadows": parts.shadows}

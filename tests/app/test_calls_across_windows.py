@@ -54,7 +54,7 @@ from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import cache, classifier
+from tests.app.caches import beside, cache
 from tests.policies import uncached
 
 MODEL = "claude-haiku-5-5"
@@ -184,7 +184,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
         completions = Completions(
             cached=cached,
             looking=cached.looking,
-            classifier=classifier(store, planner, upstream, settlement, holding, in_flight, metrics),
+            **beside(store, planner, upstream, settlement, holding, in_flight, metrics),
             learner=Learner(OutcomeBook(store), metrics),
             making=Making(upstream=upstream, holding=holding, **shared),
             max_call_s=10,

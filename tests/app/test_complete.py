@@ -46,7 +46,7 @@ from costsvc.store.ledger import Ledger
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import cache, classifier
+from tests.app.caches import beside, cache
 from tests.policies import uncached
 
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
@@ -98,7 +98,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
     yield Completions(
         cached=cached,
         looking=cached.looking,
-        classifier=classifier(store, planner, upstream, settlement, holding, in_flight, metrics),
+        **beside(store, planner, upstream, settlement, holding, in_flight, metrics),
         making=Making(upstream=upstream, holding=holding, **shared),
         learner=Learner(OutcomeBook(store), metrics),
         max_call_s=10,

@@ -17,6 +17,7 @@ from costsvc.core.namespace import Namespace
 from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
 from costsvc.core.retry import OnUnknown, Retries
+from costsvc.core.shadowing import Shadowing
 
 CATALOG = load_catalog_files()
 SHIPPED = load_policy_file(None, CATALOG)
@@ -58,6 +59,9 @@ ttl_s = 60
 [length.faq]
 effort = "low"
 probe_share = "0"
+[shadow]
+price = "standard"
+shares = { faq = "0.5" }
 [router.faq]
 quality_floor = "0.95"
 tenants = ["acme"]
@@ -96,6 +100,7 @@ def test_a_policy_is_read_whole() -> None:
             enabled=True, model="claude-haiku-4-5-20251001", timeout_s=0.5, ttl=timedelta(seconds=60)
         ),
         lengths={"faq": Length(effort="low", probe_share=Fraction(0))},
+        shadowing=Shadowing(shares={"faq": 0.5}),
         learned={"faq": Learning(quality_floor=Fraction(95, 100), tenants=frozenset({"acme"}))},
         defer=Deferring(tasks=frozenset({"nightly"}), keep_answers=timedelta(seconds=600)),
         hash=policy.hash,

@@ -325,6 +325,7 @@ async def test_only_callers_on_the_same_machine_administer(serve, refused):
                 "ReportCacheMistake": v1.ReportCacheMistakeRequest(),
                 "RecordOutcome": v1.RecordOutcomeRequest(),
                 "GetRouterStatus": v1.GetRouterStatusRequest(),
+                "ListPairs": v1.ListPairsRequest(tenant="acme"),
             }
             assert calls.keys() == {method.name for method in _methods()}
             for name, request in calls.items():

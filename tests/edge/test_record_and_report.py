@@ -145,6 +145,7 @@ async def fill(service) -> None:
             model=("claude-haiku-5-5", "claude-opus-5-5")[number % 2],
             usage=json.dumps({"input_tokens": 1000 * number + 1, "output_tokens": number}).encode(),
             labels={"team": team} if team else {"floor": "3"},
+            task="faq" if team else "",
             start_time=at,
             end_time=at,
         )
@@ -161,6 +162,7 @@ GROUPS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "nothing": ({}, {""}),
     "model": ({"group_by": v1.GROUP_BY_MODEL}, {"claude-haiku-5-5", "claude-opus-5-5"}),
     "tier": ({"group_by": v1.GROUP_BY_TIER}, {"simple", "complex"}),
+    "task": ({"group_by": v1.GROUP_BY_TASK}, {"faq", "_none"}),
     "label": ({"group_by": v1.GROUP_BY_LABEL, "label_key": "team"}, {"a", "b", "_none"}),
 }
 

@@ -21,6 +21,7 @@ ERASED = {
     "outcomes_complete": ("acme", "faq"),
     "fit": ("acme", "faq"),
     "verdict": ("acme", "f"),
+    "pairs": ("acme",),
 }
 """What makes a key of a tenant's contents, with examples of what it is given."""
 
@@ -36,6 +37,7 @@ STAYS = {
     "balances": "money",
     "balance": "money",
     "holds": "money",
+    "shadow_spent": "how much of all tenants was compared on a day",
     "values": "how many values of labels were added up on a day",
     "claim": "for a day: a repeat of an answered request_id would be paid again",
     "answer_lead": "ends by itself within seconds",
