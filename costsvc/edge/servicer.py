@@ -12,6 +12,7 @@ from grpc.aio import ServicerContext
 
 from costsvc import v1
 from costsvc.app.advice import advise
+from costsvc.app.adviser import Adviser
 from costsvc.app.attempt import Completed, Started
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
@@ -25,6 +26,7 @@ from costsvc.core.conversation import Pin
 from costsvc.core.errors import CostsvcError, InvalidRequest, StreamUnread, Violation
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
+from costsvc.edge.advice_proto import proposal
 from costsvc.edge.calls import Call, Calls
 from costsvc.ports import Clock
 from costsvc.store.exchange import Exchange, Pending
@@ -51,6 +53,7 @@ class CostServicer(v1.CostServiceServicer):
         conversations: Conversations,
         completions: Completions,
         estimator: Estimator,
+        adviser: Adviser,
         reserving: Reserving,
         recorder: Recorder,
         reporter: Reporter,
@@ -61,6 +64,7 @@ class CostServicer(v1.CostServiceServicer):
         self._conversations = conversations
         self._completions = completions
         self._estimator = estimator
+        self._adviser = adviser
         self._reserving = reserving
         self._recorder = recorder
         self._reporter = reporter
@@ -175,6 +179,9 @@ class CostServicer(v1.CostServiceServicer):
 
     async def _batch_estimate(self, request: v1.BatchEstimateRequest, call: Call) -> v1.BatchEstimateResponse:
         def estimate(item: v1.EstimateRequest, plan: Plan) -> v1.EstimateResponse:
+            if item.include_advice:
+                problem = "is not for batches: call Estimate for each"
+                raise InvalidRequest(Violation("include_advice", problem))
             return self._estimate_response(item, plan, call)
 
         response = v1.BatchEstimateResponse()
@@ -241,7 +248,12 @@ class CostServicer(v1.CostServiceServicer):
             return await self._completions.foretold(plan, tenant, now)
 
     async def _estimate(self, message: v1.EstimateRequest, call: Call) -> v1.EstimateResponse:
-        return self._estimate_response(message, await self._plan(message.request, call), call)
+        plan = await self._plan(message.request, call)
+        response = self._estimate_response(message, plan, call)
+        if message.include_advice:
+            proposals = await self._adviser.advise(plan, call.caller.tenant, self._clock.now())
+            response.advice.extend(map(proposal, proposals))
+        return response
 
     def _estimate_response(self, message: v1.EstimateRequest, plan: Plan, call: Call) -> v1.EstimateResponse:
         tenant, now = call.caller.tenant, self._clock.now()

@@ -9,6 +9,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from costsvc.app.admin import Administration
+from costsvc.app.adviser import Adviser
 from costsvc.app.alerts import Alerting, Post, Webhook
 from costsvc.app.booking import Booking
 from costsvc.app.complete import Completions
@@ -173,6 +174,7 @@ def _servicer(  # noqa: PLR0917 - parts of one process
         conversations=conversations,
         completions=completions,
         estimator=Estimator(planner),
+        adviser=Adviser(planner, ledger.rollups),
         reserving=reserving,
         recorder=Recorder(
             planner, conversations, booking, reserving, metrics=calls.metrics, clock=calls.clock

@@ -200,20 +200,40 @@ class StreamCompleted(_message.Message):
     def __init__(self, message_json: _Optional[bytes] = ..., stop_reason: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., attempt_count: _Optional[int] = ..., model: _Optional[str] = ..., checked: _Optional[_Union[_types_pb2.Checked, _Mapping]] = ...) -> None: ...
 
 class EstimateRequest(_message.Message):
-    __slots__ = ("request", "all_candidates")
+    __slots__ = ("request", "all_candidates", "include_advice")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ALL_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ADVICE_FIELD_NUMBER: _ClassVar[int]
     request: _types_pb2.Request
     all_candidates: bool
-    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., all_candidates: bool = ...) -> None: ...
+    include_advice: bool
+    def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., all_candidates: bool = ..., include_advice: bool = ...) -> None: ...
+
+class Proposal(_message.Message):
+    __slots__ = ("code", "text", "assumption", "thousand_calls_saving_nano_usd", "monthly_call_count", "monthly_saving_nano_usd")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ASSUMPTION_FIELD_NUMBER: _ClassVar[int]
+    THOUSAND_CALLS_SAVING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    MONTHLY_CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MONTHLY_SAVING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    text: str
+    assumption: str
+    thousand_calls_saving_nano_usd: int
+    monthly_call_count: int
+    monthly_saving_nano_usd: int
+    def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., assumption: _Optional[str] = ..., thousand_calls_saving_nano_usd: _Optional[int] = ..., monthly_call_count: _Optional[int] = ..., monthly_saving_nano_usd: _Optional[int] = ...) -> None: ...
 
 class EstimateResponse(_message.Message):
-    __slots__ = ("estimates", "decision")
+    __slots__ = ("estimates", "decision", "advice")
     ESTIMATES_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
     estimates: _containers.RepeatedCompositeFieldContainer[ModelEstimate]
     decision: _types_pb2.Decision
-    def __init__(self, estimates: _Optional[_Iterable[_Union[ModelEstimate, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ...) -> None: ...
+    advice: _containers.RepeatedCompositeFieldContainer[Proposal]
+    def __init__(self, estimates: _Optional[_Iterable[_Union[ModelEstimate, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., advice: _Optional[_Iterable[_Union[Proposal, _Mapping]]] = ...) -> None: ...
 
 class ModelEstimate(_message.Message):
     __slots__ = ("model", "tier", "input_tokens", "output_tokens", "standard_cold", "standard_warm", "batch_cold", "batch_warm")
