@@ -172,6 +172,15 @@ class Metrics:
             registry=self.registry,
         )
         self._not_kept = self._counter("cache_not_kept", "Answers that could not be kept.", "why")
+        self._prefixes_relied = self._counter(
+            "prompt_cache_relied", "Prefixes that were expected in the provider's prompt cache."
+        )
+        self._prefixes_read = self._counter("prompt_cache_read", "Those of them that were there.")
+
+    def prefixes(self, *, relied: int, read: int) -> None:
+        """Count prefixes that a prompt's plan expected in the provider's cache, and those that were there."""
+        self._prefixes_relied.inc(relied)
+        self._prefixes_read.inc(read)
 
     def cache(self, outcome: str) -> None:
         """Count a call by what the response cache did for it."""

@@ -170,7 +170,7 @@ def complete(
             catalog,
             reported,
             baseline_model=decision.baseline.id,
-            marked_by_us=attempt.plan.breakpoint is not None,
+            marked_by_us=attempt.plan.marked_by_us,
             at=attempt.started_at,
             reductions=attempt.plan.levers.reductions(
                 reported.totals.output_tokens, _word(message.get("stop_reason"))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 from costsvc.app.attempt import Attempt, Caller, Completed, Started
@@ -24,7 +23,6 @@ from costsvc.app.learner import Learner
 from costsvc.app.looking import Look, Looking
 from costsvc.app.making import Making
 from costsvc.app.once import Once, Run
-from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.app.relay import Relay
 from costsvc.app.saying_again import said_again
@@ -104,10 +102,6 @@ class Completions:
             started_s=now_s,
             timeout_s=min(caller.deadline_s - now_s, self._max_call_s),
         )
-
-    async def foretold(self, plan: Plan, tenant: str, at: datetime) -> Plan:
-        """Return a plan with what an answer to it would find out first, as far as that costs nothing."""
-        return await self._classifier.foretold(plan, tenant, at)
 
     async def answer(self, attempt: Attempt) -> Completed:
         """Return the complete answer, booked.
@@ -195,6 +189,6 @@ class Completions:
                 relay.end()
 
     def _continued(self, attempt: Attempt, look: Look) -> Attempt:
-        """Let a turn of a conversation be answered where the conversation is."""
+        """Take what the store said into account: where the conversation is, and how often prefixes come."""
         plan = self._conversations.continued(attempt.plan, look.pin)
-        return replace(attempt, plan=plan)
+        return replace(attempt, plan=replace(plan, prompt=look.prompt.result() if look.prompt else None))

@@ -42,13 +42,6 @@ class Conversations:
             return plan if pin is None else self._planner.continued(plan, pin)
         return plan
 
-    async def look(self, plan: Plan, tenant: str) -> Plan:
-        """Ask, and return the plan as `continued` does."""
-        exchange = Exchange()
-        asked = self.ask(exchange, plan.request, tenant)
-        await exchange.send()
-        return self.continued(plan, asked)
-
     async def answered(self, plan: Plan, tenant: str, usage: Usage, at: datetime) -> None:
         """Note where a turn that began at an instant was answered; a fallback is for one turn only."""
         request = plan.request

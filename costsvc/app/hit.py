@@ -12,6 +12,7 @@ from costsvc.core.catalog import Catalog
 from costsvc.core.errors import UnknownModel
 from costsvc.core.json_text import parse_answer
 from costsvc.core.policy import Policy
+from costsvc.core.prompt_cache import has_breakpoints
 from costsvc.core.savings import Account, account
 from costsvc.core.usage import MalformedUsage, Reported, Usage, read_usage
 from costsvc.store.response_codec import StoredAnswer
@@ -46,7 +47,7 @@ def hit(
             catalog,
             reported,
             baseline_model=decision.baseline.id,
-            marked_by_us=attempt.plan.breakpoint is not None,
+            marked_by_us=not has_breakpoints(attempt.plan.request),
             at=attempt.started_at,
             reductions=attempt.plan.levers.reductions(reported.totals.output_tokens, "")
             if model is decision.model

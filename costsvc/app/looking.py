@@ -1,7 +1,8 @@
 """What the store is asked of a call before it holds money, all in one trip.
 
 Whose is the request id (`app/claiming.py`, which adds its question itself), is there a stored answer, or
-whose turn is it to ask for one, is there one to a near-identical question, and where is the conversation.
+whose turn is it to ask for one, is there one to a near-identical question, where is the conversation, and how
+often do the prompt's prefixes come.
 Whoever needs to know more at that moment adds a question in `Looking.begin`, and a field to `Look`.
 """
 
@@ -18,6 +19,7 @@ from costsvc.app.conversations import Conversations
 from costsvc.app.in_flight import InFlight
 from costsvc.app.leading import Leading
 from costsvc.app.near import NearIdentical, NearLook
+from costsvc.app.prompt_caching import PromptCaching, PromptLook
 from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import StoreUnavailable
@@ -40,6 +42,7 @@ class Look:
     found: Pending[StoredAnswer | Turn | None] | None = None
     near: NearLook | None = None
     pin: Pending[Pin | None] | None = None
+    prompt: PromptLook | None = None
 
 
 class Looking:
@@ -53,6 +56,7 @@ class Looking:
         near: NearIdentical,
         leading: Leading,
         conversations: Conversations,
+        prompt_caching: PromptCaching,
         in_flight: InFlight,
     ) -> None:
         self._asking = asking
@@ -60,6 +64,7 @@ class Looking:
         self._near = near
         self._leading = leading
         self._conversations = conversations
+        self._prompt_caching = prompt_caching
         self._in_flight = in_flight
 
     def check(self, request: ModelRequest) -> None:
@@ -81,6 +86,7 @@ class Looking:
         look = Look(
             asked=await self._asked(attempt),
             pin=self._conversations.ask(exchange, attempt.plan.request, attempt.tenant),
+            prompt=self._prompt_caching.ask(exchange, attempt.plan, attempt.tenant),
         )
         return self._with_cache(exchange, look, attempt)
 

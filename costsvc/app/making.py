@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -14,6 +15,7 @@ from costsvc.app.conversations import Conversations
 from costsvc.app.holding import Holding
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
+from costsvc.app.prompt_caching import PromptCaching
 from costsvc.app.reading import Reading
 from costsvc.app.relay import Relay
 from costsvc.app.reserved import Reserved
@@ -41,6 +43,7 @@ class Making:
         settlement: Settlement,
         once: Once,
         conversations: Conversations,
+        prompt_caching: PromptCaching,
         holding: Holding,
         metrics: Metrics,
         clock: Clock,
@@ -51,6 +54,7 @@ class Making:
         self._settlement = settlement
         self._once = once
         self._conversations = conversations
+        self._prompt_caching = prompt_caching
         self._holding = holding
         self._breakers = Breakers()
         self._metrics = metrics
@@ -68,6 +72,7 @@ class Making:
         while True:
             try:
                 self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
+                attempt = self._marked(attempt)
                 attempt, reserved = await self._hold(attempt, cascade)
                 async with self._holding.ending(reserved):
                     return await self._try(attempt, reserved, cascade, relay)
@@ -78,6 +83,11 @@ class Making:
                 if following is None or audience.is_gone:
                     raise
                 attempt = following
+
+    def _marked(self, attempt: Attempt) -> Attempt:
+        """Place breakpoints for the model of this attempt."""
+        plan = self._prompt_caching.marked(attempt.plan, attempt.tenant, attempt.started_at)
+        return attempt if plan is attempt.plan else replace(attempt, plan=plan)
 
     async def _hold(self, attempt: Attempt, cascade: Cascade) -> tuple[Attempt, Reserved]:
         """Hold money for an attempt; a full soft budget may change its tier, but takes no call down again."""
@@ -129,7 +139,10 @@ class Making:
             total_ms=self._elapsed_ms(attempt),
         )
         totals = completed.reported.totals
-        work = [self._settlement.book(entry, reserved.version, reserved.trace)]
+        work = [
+            self._settlement.book(entry, reserved.version, reserved.trace),
+            self._prompt_caching.answered(attempt.plan, attempt.tenant, totals, attempt.started_at),
+        ]
         if not cascade.is_under_way:
             work += [self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at)]
             if entry.request_id:

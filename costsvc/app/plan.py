@@ -10,7 +10,7 @@ from costsvc.core.conversation import Pin
 from costsvc.core.json_text import Member
 from costsvc.core.levers import Levers
 from costsvc.core.local_score import Score
-from costsvc.core.prompt_cache import Breakpoint
+from costsvc.core.marked import Marking, Prompt
 from costsvc.core.request import ModelRequest, Tier
 from costsvc.core.routing import Decision, Weighed
 from costsvc.core.tokens import Content
@@ -29,7 +29,8 @@ class Plan:
     `request`, `needs` and `content` are the caller's, whatever model answers; `levers` are those of the one
     that is chosen. `weighed` is what all evidence but the conversation says, `pin` where that was;
     `is_fallback` where another model than the chosen one is tried; `verdict` is what the classifier said,
-    None where it said nothing.
+    None where it said nothing. `prompt` is what is known of its prefixes, None until that is asked for,
+    or where it is too short to matter; `marking` is what follows from it on one model.
     """
 
     request: ModelRequest
@@ -38,7 +39,6 @@ class Plan:
     needs: Needs
     content: Content
     levers: Levers
-    breakpoint: Breakpoint | None
     drops_sampling: bool
     pin: Pin | None
     is_fallback: bool = False
@@ -48,6 +48,8 @@ class Plan:
     unclear: tuple[Candidate, ...] = ()
     """What would answer on each verdict of the classifier, lowest tier first; none where it has no say."""
     verdict: Tier | None = None
+    prompt: Prompt | None = None
+    marking: Marking | None = None
 
     def body(self, *, stream: bool) -> bytes:
         """Return the body as it goes to the provider: the caller's, but for what was decided."""
@@ -57,8 +59,8 @@ class Plan:
             changes["max_tokens"] = Member(self.max_tokens)
         if self.drops_sampling:
             changes |= dict.fromkeys(self.needs.sampling)
-        if self.breakpoint is not None:
-            changes[self.breakpoint.member] = self.breakpoint.marked
+        if self.markers is not None:
+            changes |= self.markers.changes(request)
         changes["stream"] = _TRUE if stream else None
         return request.body_with(changes)
 
@@ -73,9 +75,21 @@ class Plan:
         return self.levers.max_tokens
 
     @property
+    def markers(self) -> Marking | None:
+        """The breakpoints on the model that answers: what was planned for another says nothing of it."""
+        marking = self.marking
+        return marking if marking is not None and marking.model is self.decision.model else None
+
+    @property
+    def marked_by_us(self) -> bool:
+        """Whether all breakpoints are costsvc's, so that what they save is."""
+        return self.markers is not None and self.markers.is_ours
+
+    @property
     def asks_for_one_hour(self) -> bool:
-        """Whether some breakpoint of the caller asks to be kept for an hour."""
-        return any('"1h"' in member.text for member in self.request.members.values())
+        """Whether some breakpoint asks to be kept for an hour."""
+        ours = self.markers is not None and self.markers.plan.one_hour
+        return ours or any('"1h"' in member.text for member in self.request.members.values())
 
     @property
     def headers(self) -> dict[str, str]:

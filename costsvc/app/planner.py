@@ -24,8 +24,8 @@ from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.ladder import above, find_ladder
 from costsvc.core.levers import Levers, pull, untouched
 from costsvc.core.local_score import Score
-from costsvc.core.policy import Policy, Sampling
-from costsvc.core.prompt_cache import Breakpoint, place_breakpoint
+from costsvc.core.policy import Markers, Policy, Sampling
+from costsvc.core.prompt_cache import Prefix
 from costsvc.core.prospect import Prospect, foresee, hold_for
 from costsvc.core.request import SAMPLING_PARAMETERS, ModelRequest, Tier
 from costsvc.core.routing import Decision, Weighed, fall_back, weigh
@@ -74,7 +74,7 @@ class Planner:
 
     def continued(self, plan: Plan, pin: Pin) -> Plan:
         """Return a plan made without a pin as it would be with this one."""
-        return self._concluded(plan.weighed, pin, before=plan)
+        return replace(self._concluded(plan.weighed, pin, before=plan), prompt=plan.prompt)
 
     def _concluded(self, weighed: Weighed, pin: Pin | None, before: Plan | None = None) -> Plan:
         """Return the plan; what one before it has for the same model need not be found again."""
@@ -86,18 +86,16 @@ class Planner:
             decision = self._begin(decision, ladder, question.tenant, request.task)
         unclear = self._unclear(question, decision) if pin is None and not ladder else ()
         if before is not None and before.decision.model is decision.model:
-            levers, breakpoint_ = before.levers, before.breakpoint
+            levers = before.levers
         else:
             levers = self._levers(question, decision.model)
-            breakpoint_ = place_breakpoint(levers.request, question.policy, decision.model)
         return Plan(
             request=request,
             weighed=weighed,
-            decision=decision.with_reasons(_adjustments(question, levers, breakpoint_)),
+            decision=decision.with_reasons(_adjustments(question, levers)),
             needs=needs,
             content=question.content,
             levers=levers,
-            breakpoint=breakpoint_,
             drops_sampling=question.policy.sampling is Sampling.DROP,
             pin=pin,
             ladder=ladder,
@@ -169,11 +167,10 @@ class Planner:
     def _moved(self, plan: Plan, decision: Decision) -> Plan:
         """Return the plan on another model, with what is done to the request for that one."""
         levers = self._levers(plan.weighed.question, decision.model)
-        placed = place_breakpoint(levers.request, self.policy, decision.model)
         undone = {reason.code for reason in plan.levers.reasons}
         kept = tuple(reason for reason in decision.reasons if reason.code not in undone)
         decision = replace(decision, reasons=(*kept, *levers.reasons))
-        return replace(plan, decision=decision, levers=levers, breakpoint=placed)
+        return replace(plan, decision=decision, levers=levers)
 
     def _levers(self, question: Question, model: Model) -> Levers:
         """Return the request as the levers of its task leave it on a model."""
@@ -195,11 +192,11 @@ class Planner:
         model, levers = model or plan.decision.model, plan.levers
         if model is not plan.decision.model:
             levers = self._levers(plan.weighed.question, model)
-        return self._foresee(levers, plan.needs, tenant, model, plan.breakpoint)
+        marking = plan.marking
+        ours = marking.prefix if marking and marking.plan.ours and marking.model is model else Prefix()
+        return self._foresee(levers, plan.needs, tenant, model, ours)
 
-    def _foresee(
-        self, levers: Levers, needs: Needs, tenant: str, model: Model, placed: Breakpoint | None
-    ) -> Prospect:
+    def _foresee(self, levers: Levers, needs: Needs, tenant: str, model: Model, ours: Prefix) -> Prospect:
         return foresee(
             levers.request,
             model,
@@ -207,7 +204,7 @@ class Planner:
             reads=self.expect_input(tenant, model, levers.content),
             writes=self.expect_output(tenant, model, levers.request.task, levers.max_tokens),
             needs=replace(needs, max_tokens=levers.max_tokens),
-            placed=placed,
+            ours=ours,
         )
 
     def _question(  # noqa: PLR0917 - all that a decision goes by
@@ -230,9 +227,8 @@ class Planner:
             return usage
 
         def upper_nano_usd(model: Model) -> int:
-            levers = self._levers(question, model)
-            placed = place_breakpoint(levers.request, self.policy, model)
-            prospect = self._foresee(levers, needs, tenant, model, placed)
+            ours = self._most_marked(request, expected(model), model)
+            prospect = self._foresee(self._levers(question, model), needs, tenant, model, ours)
             return hold_for(self.catalog, prospect, at=at).q_nano_usd
 
         question = Question(
@@ -248,6 +244,15 @@ class Planner:
             score=score,
         )
         return question
+
+    def _most_marked(self, request: ModelRequest, expected: Usage, model: Model) -> Prefix:
+        """Return what breakpoints may come to cover, before any is planned: all of a prompt."""
+        wanted = self.marks(request) and expected.prompt_tokens >= model.min_cacheable_tokens
+        return Prefix(tokens=expected.prompt_tokens if wanted else 0)
+
+    def marks(self, request: ModelRequest) -> bool:
+        """Tell whether policy and caller let costsvc add breakpoints."""
+        return self.policy.markers is Markers.PLANNED and not request.caller_markers_only
 
     def expect_input(self, tenant: str, model: Model, content: Content) -> Expectation:
         """Return the prompt tokens to expect on a model, as corrected by the tenant's own calls."""
@@ -276,7 +281,7 @@ class Planner:
             raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
 
 
-def _adjustments(question: Question, levers: Levers, breakpoint_: Breakpoint | None) -> Iterator[Reason]:
+def _adjustments(question: Question, levers: Levers) -> Iterator[Reason]:
     """Yield what is changed in the body besides the model, as reasons."""
     needs, sampling = question.needs, question.policy.sampling
     if question.request.get("max_tokens") is None and not levers.limits:
@@ -286,6 +291,3 @@ def _adjustments(question: Question, levers: Levers, breakpoint_: Breakpoint | N
         yield Reason("sampling_dropped", ", ".join(needs.sampling))
     elif needs.sampling:
         yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")
-    if breakpoint_ is not None:
-        detail = f"after {breakpoint_.member}, about {breakpoint_.prefix_tokens} tokens, for 5 minutes"
-        yield Reason("marker_added", detail)

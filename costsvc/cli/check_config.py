@@ -66,7 +66,7 @@ def _describe_policy(policy: Policy) -> str:
     )
     lengths = [(task, length.words) for task, length in policy.lengths.items()]
     levers = ("", table(("task", "shortened by"), lengths, left=2)) if lengths else ()
-    marked, labels = (", ".join(sorted(s)) or "none" for s in (policy.marked_tasks, policy.report_labels))
+    labels = ", ".join(sorted(policy.report_labels)) or "none"
     return "\n".join(
         (
             f"policy {policy.hash}",
@@ -74,7 +74,7 @@ def _describe_policy(policy: Policy) -> str:
             f"baseline       {policy.baseline_model}",
             f"otherwise      {policy.default_tier.label}, {policy.default_max_tokens} tokens",
             f"sampling       {policy.sampling.value}",
-            f"breakpoints    {policy.mark_system.value}; tasks: {marked}",
+            f"breakpoints    {policy.markers.value}",
             f"retention      {'zero' if policy.zero_retention else 'as the models have it'}",
             f"report labels  {labels}",
             "",

@@ -46,12 +46,11 @@ class OnStoreFailure(Enum):
     ALLOW = "allow"
 
 
-class MarkSystem(Enum):
-    """Which requests get a breakpoint at the end of their system prompt."""
+class Markers(Enum):
+    """Who places cache breakpoints: callers alone, or costsvc beside them, where they are expected to pay."""
 
     NEVER = "never"
-    CONVERSATIONS = "conversations"
-    ALWAYS = "always"
+    PLANNED = "planned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +73,7 @@ class Policy:
     zero_retention: bool
     report_labels: frozenset[str]
     tiers: Mapping[Tier, tuple[str, ...]]
-    mark_system: MarkSystem
-    marked_tasks: frozenset[str]
+    markers: Markers
     tasks: Mapping[str, Task]
     rules: tuple[Rule, ...]
     retries: Retries
@@ -139,8 +137,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         zero_retention=top.flag("zero_retention", default=False),
         report_labels=frozenset(top.texts("report_labels", [])),
         tiers={tier: read_models(tiers, tier.label, catalog) for tier in Tier},
-        mark_system=read_one_of(MarkSystem, cache, "mark_system", "never"),
-        marked_tasks=frozenset(cache.texts("tasks", [])),
+        markers=read_one_of(Markers, cache, "markers", "planned"),
         tasks={task: _task(tasks.row(task)) for task in tasks.values},
         rules=read_rules(top.rows("rules", []), catalog),
         retries=_retries(retries),

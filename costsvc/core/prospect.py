@@ -15,7 +15,7 @@ from costsvc.core.content import Content
 from costsvc.core.holds import Hold
 from costsvc.core.model import Model
 from costsvc.core.pricing import price
-from costsvc.core.prompt_cache import Breakpoint, Prefix, marked_prefix, worst_usage
+from costsvc.core.prompt_cache import Prefix, callers_prefix, worst_usage
 from costsvc.core.readings import Unbounded, count_readings
 from costsvc.core.request import ModelRequest
 from costsvc.core.tokens import Expectation, estimate_input
@@ -72,16 +72,16 @@ def foresee(
     reads: Expectation,
     writes: Expectation,
     needs: Needs,
-    placed: Breakpoint | None,
+    ours: Prefix,
 ) -> Prospect:
-    """Return what lies ahead of a request on a model; `placed` is the breakpoint that costsvc adds."""
+    """Return what lies ahead of a request on a model; `ours` is in front of breakpoints that costsvc adds."""
     return Prospect(
         model=model,
         reads=reads,
         writes=writes,
-        most=_most(request, model, content, needs.max_tokens, placed),
+        most=_most(request, model, content, needs.max_tokens, ours),
         max_tokens=needs.max_tokens,
-        prefix=marked_prefix(request, placed, model),
+        prefix=ours if ours.tokens else callers_prefix(request, model),
         fast=needs.fast,
         inference_geo=request.get("inference_geo"),
     )
@@ -119,7 +119,7 @@ def hold_for(catalog: Catalog, prospect: Prospect, *, at: datetime, batch: bool 
 
 
 def _most(
-    request: ModelRequest, model: Model, content: Content, max_tokens: int, placed: Breakpoint | None
+    request: ModelRequest, model: Model, content: Content, max_tokens: int, ours: Prefix
 ) -> Usage | Unbounded:
     """Return the dearest usage that the provider can report.
 
@@ -130,7 +130,7 @@ def _most(
         return readings
     once = estimate_input(content, model).bound if readings.count == 1 else model.context_tokens
     read, written = once * readings.count, max_tokens * readings.count
-    usage = worst_usage(request, placed, model, read, written)
+    usage = worst_usage(request, ours, model, read, written)
     return replace(usage, web_search_count=readings.search_count) if readings.search_count else usage
 
 

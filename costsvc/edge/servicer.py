@@ -15,21 +15,20 @@ from costsvc.app.advice import advise
 from costsvc.app.adviser import Adviser
 from costsvc.app.attempt import Completed, Started
 from costsvc.app.complete import Completions
-from costsvc.app.conversations import Conversations
 from costsvc.app.estimate import Estimator
+from costsvc.app.foretelling import Asked, Foretelling
 from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.reserve import Held, Reserving
-from costsvc.core.conversation import Pin
 from costsvc.core.errors import CostsvcError, InvalidRequest, StreamUnread, Violation
 from costsvc.core.request import ModelRequest
 from costsvc.edge import from_proto, to_proto
 from costsvc.edge.advice_proto import proposal
 from costsvc.edge.calls import Call, Calls
 from costsvc.ports import Clock
-from costsvc.store.exchange import Exchange, Pending
+from costsvc.store.exchange import Exchange
 
 LARGE_BYTES = 256 * 1024
 """Larger bodies are read in a thread, so that other callers do not wait for them."""
@@ -50,7 +49,7 @@ class CostServicer(v1.CostServiceServicer):
         *,
         calls: Calls,
         planner: Planner,
-        conversations: Conversations,
+        foretelling: Foretelling,
         completions: Completions,
         estimator: Estimator,
         adviser: Adviser,
@@ -61,7 +60,7 @@ class CostServicer(v1.CostServiceServicer):
     ) -> None:
         self._calls = calls
         self._planner = planner
-        self._conversations = conversations
+        self._foretelling = foretelling
         self._completions = completions
         self._estimator = estimator
         self._adviser = adviser
@@ -197,17 +196,17 @@ class CostServicer(v1.CostServiceServicer):
     ) -> list[R | CostsvcError]:
         """Return an answer or an error for each item, in their order.
 
-        The places of all conversations are asked for in one trip, between two walks over the items.
+        What the store knows of them is asked for in one trip, between two walks over the items.
         """
         call.note(item_count=len(items))
         tenant, now, exchange = call.caller.tenant, self._clock.now(), Exchange()
 
-        async def plan(index: int) -> tuple[Plan, Pending[Pin | None] | None]:
+        async def plan(index: int) -> Asked:
             call.check_item(index)
             request = await read_request(items[index].request)
             with from_proto.within("request"):
                 planned = self._planner.plan(request, tenant, now)
-            return planned, self._conversations.ask(exchange, request, tenant)
+            return self._foretelling.ask(exchange, planned, tenant)
 
         planned = await self._calls.each(len(items), plan)
         await exchange.send()
@@ -217,8 +216,7 @@ class CostServicer(v1.CostServiceServicer):
             if isinstance(known, CostsvcError):
                 raise known
             with from_proto.within("request"):
-                continued = self._conversations.continued(*known)
-                foretold = await self._completions.foretold(continued, tenant, now)
+                foretold = await self._foretelling.foretold(known, tenant, now)
             return answer(items[index], foretold)
 
         return await self._calls.each(len(items), finish)
@@ -244,8 +242,7 @@ class CostServicer(v1.CostServiceServicer):
         request, tenant, now = await read_request(message), call.caller.tenant, self._clock.now()
         with from_proto.within("request"):
             plan = self._planner.plan(request, tenant, now)
-            plan = await self._conversations.look(plan, tenant)
-            return await self._completions.foretold(plan, tenant, now)
+            return await self._foretelling.look(plan, tenant, now)
 
     async def _estimate(self, message: v1.EstimateRequest, call: Call) -> v1.EstimateResponse:
         plan = await self._plan(message.request, call)

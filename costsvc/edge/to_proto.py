@@ -24,6 +24,7 @@ from costsvc.core.request import Tier
 from costsvc.core.routing import Decision
 from costsvc.core.savings import Savings
 from costsvc.core.usage import Usage
+from costsvc.edge.prompt_cache_proto import prompt_cache_plan
 
 
 def decision(value: Decision) -> v1.Decision:
@@ -47,10 +48,8 @@ def route_response(plan: Plan, held: Held | None, advice: Advice, *, include_bod
         alternatives=[_candidate(candidate) for candidate in advice.alternatives],
         expected_batch_cost_nano_usd=advice.batch_cost_nano_usd,
     )
-    if plan.breakpoint is not None:
-        response.breakpoint.member = plan.breakpoint.member
-        response.breakpoint.prefix_tokens = plan.breakpoint.prefix_tokens
-        response.breakpoint.ttl = "5m"
+    if plan.markers is not None:
+        response.prompt_cache.CopyFrom(prompt_cache_plan(plan.markers))
     if held is not None:
         response.hold_id = held.hold_id
         response.hold_expire_time.FromDatetime(held.expires_at)

@@ -12,10 +12,12 @@ from costsvc.app.admin import Administration
 from costsvc.app.adviser import Adviser
 from costsvc.app.alerts import Alerting, Post, Webhook
 from costsvc.app.booking import Booking
+from costsvc.app.classifier import Classifier
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.estimate import Estimator
+from costsvc.app.foretelling import Foretelling
 from costsvc.app.holding import Holding
 from costsvc.app.ids import new_id
 from costsvc.app.in_flight import InFlight
@@ -23,6 +25,7 @@ from costsvc.app.observations import Observations
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce, PolicyWatch
+from costsvc.app.prompt_caching import PromptCaching
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.reserve import Reserving
@@ -59,6 +62,7 @@ from costsvc.store.journal import Journal
 from costsvc.store.ledger import Ledger
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.pairs import PairBook
+from costsvc.store.prefixes import PrefixBook
 from costsvc.store.presence import Presence
 from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
@@ -107,12 +111,11 @@ def wire(
     booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
-    claims = Claims(client, holds.lease)
     conversations = Conversations(ConversationBook(client), planner)
-    answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, conversations, metrics)
-    once = wire_once(
-        settings, planner, policy_in_force, claims, answers.looking, settlement, in_flight, metrics
-    )
+    asking = conversations, PromptCaching(PrefixBook(client), planner, metrics)
+    answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, *asking, metrics)
+    claims, looking = Claims(client, holds.lease), answers.looking
+    once = wire_once(settings, planner, policy_in_force, claims, looking, settlement, in_flight, metrics)
     beside = wire_beside(
         planner, upstream, settlement, holding, in_flight, router, VerdictBook(client), cache.secret, metrics
     )
@@ -122,20 +125,20 @@ def wire(
         upstream,
         settlement,
         once,
-        answers.looking,
-        conversations,
+        looking,
+        *asking,
         answers.cached,
         beside,
         holding,
         router.learner,
         metrics,
     )
-    reserving = _reserving(client, planner, holding, holds)
+    reserving, told = _reserving(client, planner, holding, holds), (*asking, beside.classifier)
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
     return Parts(
         calls=calls,
         servicer=_servicer(
-            calls, planner, policy_in_force, conversations, completions, booking, reserving, ledger, holds
+            calls, planner, policy_in_force, *told, completions, booking, reserving, ledger, holds
         ),
         admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client, cache.client),
         cache=answers,
@@ -162,6 +165,8 @@ def _servicer(  # noqa: PLR0917 - parts of one process
     planner: Planner,
     policy_in_force: PolicyInForce,
     conversations: Conversations,
+    prompt_caching: PromptCaching,
+    classifier: Classifier,
     completions: Completions,
     booking: Booking,
     reserving: Reserving,
@@ -171,7 +176,7 @@ def _servicer(  # noqa: PLR0917 - parts of one process
     return CostServicer(
         calls=calls,
         planner=planner,
-        conversations=conversations,
+        foretelling=Foretelling(conversations, classifier, prompt_caching),
         completions=completions,
         estimator=Estimator(planner),
         adviser=Adviser(planner, ledger.rollups),

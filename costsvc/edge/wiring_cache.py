@@ -17,6 +17,7 @@ from costsvc.app.looking import Looking
 from costsvc.app.near import NearIdentical
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
+from costsvc.app.prompt_caching import PromptCaching
 from costsvc.metrics import Metrics
 from costsvc.ports import SystemClock
 from costsvc.store.epochs import Epochs
@@ -53,6 +54,7 @@ def wire_cache(  # noqa: PLR0917 - parts of one process
     ledger: Ledger,
     in_flight: InFlight,
     conversations: Conversations,
+    prompt_caching: PromptCaching,
     metrics: Metrics,
 ) -> CacheParts:
     """Return the parts of the response cache, on its server."""
@@ -66,6 +68,7 @@ def wire_cache(  # noqa: PLR0917 - parts of one process
         near=near,
         leading=leading,
         conversations=conversations,
+        prompt_caching=prompt_caching,
         in_flight=in_flight,
     )
     return CacheParts(

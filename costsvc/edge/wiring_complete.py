@@ -17,6 +17,7 @@ from costsvc.app.making import Making
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
+from costsvc.app.prompt_caching import PromptCaching
 from costsvc.app.settle import Settlement
 from costsvc.edge.wiring_beside import BesideParts
 from costsvc.metrics import Metrics
@@ -56,6 +57,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
     once: Once,
     looking: Looking,
     conversations: Conversations,
+    prompt_caching: PromptCaching,
     cached: Cached,
     beside: BesideParts,
     holding: Holding,
@@ -70,6 +72,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
         settlement=settlement,
         once=once,
         conversations=conversations,
+        prompt_caching=prompt_caching,
         holding=holding,
         metrics=metrics,
         clock=clock,

@@ -210,6 +210,7 @@ def contents(tenant: str) -> dict[str, tuple[str, ...]]:
         "cache_records": (blocked_pairs(tenant, "*", "*"), near_audit(f"{mine}*")),
         "repeated_answers": (kept_answer(tenant, "*"),),
         "conversations": (conversation(tenant, "*"),),
+        "prefix_statistics": (f"prefix:{{{tenant}}}:*",),
         "router_records": (f"router:{{{mine}*",),
         "classifier_verdicts": (verdict(tenant, "*"),),
         "deferred_requests": (deferred_keys.request(f"{mine}*"),),
@@ -236,6 +237,11 @@ def pairs(tenant: str) -> str:
 def shadow_spent(day: str) -> str:
     """Return the counter of what comparing answers has cost on a day, nano-USD: a limit, and no ledger."""
     return f"shadow:spent:{day}"
+
+
+def prefix(tenant: str, place: int) -> str:
+    """Return the text of what is known of the prefix of prompts that has one of a tenant's places."""
+    return f"prefix:{{{tenant}}}:{place}"
 
 
 def seen(response_id: str) -> str:

@@ -58,32 +58,54 @@ class RouteRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ..., include_body: bool = ..., reserve: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., include_alternatives: bool = ...) -> None: ...
 
 class PlacedBreakpoint(_message.Message):
-    __slots__ = ("member", "prefix_tokens", "ttl")
+    __slots__ = ("member", "prefix_tokens", "ttl", "index", "block", "is_callers", "reuse_permille")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     PREFIX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    IS_CALLERS_FIELD_NUMBER: _ClassVar[int]
+    REUSE_PERMILLE_FIELD_NUMBER: _ClassVar[int]
     member: str
     prefix_tokens: int
     ttl: str
-    def __init__(self, member: _Optional[str] = ..., prefix_tokens: _Optional[int] = ..., ttl: _Optional[str] = ...) -> None: ...
+    index: int
+    block: int
+    is_callers: bool
+    reuse_permille: int
+    def __init__(self, member: _Optional[str] = ..., prefix_tokens: _Optional[int] = ..., ttl: _Optional[str] = ..., index: _Optional[int] = ..., block: _Optional[int] = ..., is_callers: bool = ..., reuse_permille: _Optional[int] = ...) -> None: ...
+
+class PromptCachePlan(_message.Message):
+    __slots__ = ("breakpoints", "expected_read_tokens", "expected_input_nano_usd", "uncached_input_nano_usd", "expected_later_savings_nano_usd")
+    BREAKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    UNCACHED_INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_LATER_SAVINGS_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    breakpoints: _containers.RepeatedCompositeFieldContainer[PlacedBreakpoint]
+    expected_read_tokens: int
+    expected_input_nano_usd: int
+    uncached_input_nano_usd: int
+    expected_later_savings_nano_usd: int
+    def __init__(self, breakpoints: _Optional[_Iterable[_Union[PlacedBreakpoint, _Mapping]]] = ..., expected_read_tokens: _Optional[int] = ..., expected_input_nano_usd: _Optional[int] = ..., uncached_input_nano_usd: _Optional[int] = ..., expected_later_savings_nano_usd: _Optional[int] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
-    __slots__ = ("decision", "messages_json", "hold_id", "hold_expire_time", "alternatives", "breakpoint", "expected_batch_cost_nano_usd")
+    __slots__ = ("decision", "messages_json", "hold_id", "hold_expire_time", "alternatives", "prompt_cache", "expected_batch_cost_nano_usd")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_JSON_FIELD_NUMBER: _ClassVar[int]
     HOLD_ID_FIELD_NUMBER: _ClassVar[int]
     HOLD_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
-    BREAKPOINT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_BATCH_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision: _types_pb2.Decision
     messages_json: bytes
     hold_id: str
     hold_expire_time: _timestamp_pb2.Timestamp
     alternatives: _containers.RepeatedCompositeFieldContainer[_types_pb2.Candidate]
-    breakpoint: PlacedBreakpoint
+    prompt_cache: PromptCachePlan
     expected_batch_cost_nano_usd: int
-    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., messages_json: _Optional[bytes] = ..., hold_id: _Optional[str] = ..., hold_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., alternatives: _Optional[_Iterable[_Union[_types_pb2.Candidate, _Mapping]]] = ..., breakpoint: _Optional[_Union[PlacedBreakpoint, _Mapping]] = ..., expected_batch_cost_nano_usd: _Optional[int] = ...) -> None: ...
+    def __init__(self, decision: _Optional[_Union[_types_pb2.Decision, _Mapping]] = ..., messages_json: _Optional[bytes] = ..., hold_id: _Optional[str] = ..., hold_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., alternatives: _Optional[_Iterable[_Union[_types_pb2.Candidate, _Mapping]]] = ..., prompt_cache: _Optional[_Union[PromptCachePlan, _Mapping]] = ..., expected_batch_cost_nano_usd: _Optional[int] = ...) -> None: ...
 
 class BatchRouteRequest(_message.Message):
     __slots__ = ("requests",)

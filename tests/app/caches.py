@@ -17,6 +17,7 @@ from costsvc.app.looking import Looking
 from costsvc.app.near import NearIdentical
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
+from costsvc.app.prompt_caching import PromptCaching
 from costsvc.app.settle import Settlement
 from costsvc.edge.wiring_beside import wire_beside
 from costsvc.edge.wiring_router import wire_router
@@ -29,6 +30,7 @@ from costsvc.store.ledger import Ledger
 from costsvc.store.near_answers import NearAnswers
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.pairs import PairBook
+from costsvc.store.prefixes import PrefixBook
 from costsvc.store.responses import Responses
 from costsvc.store.verdicts import VerdictBook
 
@@ -44,6 +46,7 @@ def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics,
         near=near,
         leading=leading,
         conversations=Conversations(ConversationBook(store), planner),
+        prompt_caching=prompt_caching(store, planner, metrics),
         in_flight=in_flight,
     )
     return Cached(
@@ -57,6 +60,11 @@ def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics,
         metrics=metrics,
         clock=clock,
     )
+
+
+def prompt_caching(store: Redis, planner: Planner, metrics: Metrics) -> PromptCaching:
+    """Return what places breakpoints."""
+    return PromptCaching(PrefixBook(store), planner, metrics)
 
 
 def beside(

@@ -54,7 +54,7 @@ from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import beside, cache
+from tests.app.caches import beside, cache, prompt_caching
 from tests.policies import uncached
 
 MODEL = "claude-haiku-5-5"
@@ -186,7 +186,12 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             looking=cached.looking,
             **beside(store, planner, upstream, settlement, holding, in_flight, metrics),
             learner=Learner(OutcomeBook(store), metrics),
-            making=Making(upstream=upstream, holding=holding, **shared),
+            making=Making(
+                upstream=upstream,
+                holding=holding,
+                prompt_caching=prompt_caching(store, planner, metrics),
+                **shared,
+            ),
             max_call_s=10,
             **shared,
         )

@@ -23,7 +23,7 @@ from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import NoModelFits
-from costsvc.core.policy import MarkSystem, Policy, Sampling, read_policy
+from costsvc.core.policy import Policy, Sampling, read_policy
 from costsvc.core.request import ModelRequest, Tier, read_messages_json
 from costsvc.core.rules import Rule
 from costsvc.provider_sim import start
@@ -35,7 +35,6 @@ SHIPPED = read_policy(uncached(), CATALOG)
 POLICY = replace(
     SHIPPED,
     sampling=Sampling.OLD_VERSION,
-    mark_system=MarkSystem.ALWAYS,
     tiers={
         Tier.SIMPLE: ("claude-haiku-5-5", "claude-haiku-4-5-20251001"),
         Tier.MEDIUM: (

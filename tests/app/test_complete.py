@@ -46,7 +46,7 @@ from costsvc.store.ledger import Ledger
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import beside, cache
+from tests.app.caches import beside, cache, prompt_caching
 from tests.policies import uncached
 
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
@@ -99,7 +99,12 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
         cached=cached,
         looking=cached.looking,
         **beside(store, planner, upstream, settlement, holding, in_flight, metrics),
-        making=Making(upstream=upstream, holding=holding, **shared),
+        making=Making(
+            upstream=upstream,
+            holding=holding,
+            prompt_caching=prompt_caching(store, planner, metrics),
+            **shared,
+        ),
         learner=Learner(OutcomeBook(store), metrics),
         max_call_s=10,
         **shared,

@@ -179,6 +179,5 @@ def test_a_plan_that_learns_its_place_later_is_the_same(members, task, pin, pinn
     used = planner()
     at_once, later = used.plan(asked, "t", AT, pin), used.continued(used.plan(asked, "t", AT), pin)
     assert later.decision == at_once.decision
-    assert later.breakpoint == at_once.breakpoint
     assert later.pin == at_once.pin
     assert later.body(stream=False) == at_once.body(stream=False)

@@ -14,7 +14,7 @@ from costsvc.core.deferring import Deferring
 from costsvc.core.learning import Learning
 from costsvc.core.length import Length
 from costsvc.core.namespace import Namespace
-from costsvc.core.policy import MarkSystem, OnStoreFailure, Policy, Sampling, Task, read_policy
+from costsvc.core.policy import Markers, OnStoreFailure, Policy, Sampling, Task, read_policy
 from costsvc.core.request import Tier
 from costsvc.core.retry import OnUnknown, Retries
 from costsvc.core.shadowing import Shadowing
@@ -34,8 +34,7 @@ simple = ["claude-haiku-5-5", "claude-haiku-4-5", "claude-haiku-5-5"]
 medium = ["claude-sonnet-5-5"]
 complex = ["claude-opus-5-5"]
 [prompt_cache]
-mark_system = "always"
-tasks = ["support"]
+markers = "never"
 [tasks]
 faq = { tier = "simple", max_tokens = 50 }
 proof = { tier = "complex" }
@@ -87,8 +86,7 @@ def test_a_policy_is_read_whole() -> None:
             Tier.MEDIUM: ("claude-sonnet-5-5",),
             Tier.COMPLEX: ("claude-opus-5-5",),
         },
-        mark_system=MarkSystem.ALWAYS,
-        marked_tasks=frozenset({"support"}),
+        markers=Markers.NEVER,
         tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
         rules=(),
         retries=Retries(max_attempts=2, on_unknown=OnUnknown.FAIL),
@@ -108,11 +106,11 @@ def test_a_policy_is_read_whole() -> None:
 
 
 def test_what_may_be_left_out_has_its_default() -> None:
-    """Sampling is refused, nothing is marked, no label is added up, no task is known."""
+    """Sampling is refused, what pays is marked, no label is added up, no task is known."""
     kept = [line for line in GOOD.splitlines() if not line.startswith(("sampling", "report_labels"))]
     policy = read_policy("\n".join(kept[: kept.index("[prompt_cache]")]), CATALOG)
-    assert (policy.sampling, policy.mark_system) == (Sampling.REJECT, MarkSystem.NEVER)
-    assert (policy.report_labels, policy.marked_tasks, policy.tasks) == (frozenset(), frozenset(), {})
+    assert (policy.sampling, policy.markers) == (Sampling.REJECT, Markers.PLANNED)
+    assert (policy.report_labels, policy.tasks) == (frozenset(), {})
     assert policy.drain_max_nano_usd == 50_000_000
 
 
@@ -209,16 +207,9 @@ BROKEN = {
         "'claude-sonnet-9' is not in the catalogue",
     ),
     "unknown tier": ("[tiers]", "[tiers]\nhard = []", "tiers", "hard", "is not a known field"),
-    "odd marking": ('"always"', '"often"', "prompt_cache", "mark_system", "'often' is none of"),
-    "marked tasks as text": (
-        '["support"]',
-        '"support"',
-        "prompt_cache",
-        "tasks",
-        "must be an array of strings",
-    ),
+    "odd markers": ('"never"', '"often"', "prompt_cache", "markers", "'often' is none of"),
     "unknown cache field": (
-        "mark_system",
+        "markers",
         "mark_tools",
         "prompt_cache",
         "mark_tools",
@@ -278,7 +269,7 @@ def test_the_shipped_policy_is_careful() -> None:
     assert SHIPPED.default_tier is Tier.MEDIUM
     assert SHIPPED.baseline_model == SHIPPED.tiers[Tier.COMPLEX][0]
     assert SHIPPED.sampling is Sampling.REJECT
-    assert SHIPPED.mark_system is MarkSystem.CONVERSATIONS
+    assert SHIPPED.markers is Markers.PLANNED
     for name in SHIPPED.models:
         assert CATALOG.models[name].status in {"active", "legacy"}
         assert not CATALOG.models[name].limited_availability

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from costsvc.config import load_catalog_files
 from costsvc.core.constraints import needs_of
 from costsvc.core.pricing import price
+from costsvc.core.prompt_cache import Prefix
 from costsvc.core.prospect import Prospect, cost_range, foresee, hold_for
 from costsvc.core.request import ModelRequest, read_messages_json
 from costsvc.core.tokens import Expectation, estimate_input, measure
@@ -30,7 +31,7 @@ def prospect(**members: Any) -> Prospect:
     body = json.dumps({"messages": [ASK]} | members).encode()
     request = ModelRequest(members=read_messages_json(body))
     content, needs = measure(request.body), needs_of(request, 500)
-    return foresee(request, MODEL, content=content, reads=READS, writes=WRITES, needs=needs, placed=None)
+    return foresee(request, MODEL, content=content, reads=READS, writes=WRITES, needs=needs, ours=Prefix())
 
 
 def cost(usage: Usage, **how: bool) -> int:
@@ -115,7 +116,7 @@ def test_no_bill_is_above_w(*, text, mark, geo, model, batch, share, written, ki
         reads=Expectation(bound // 3, bound // 2),
         writes=Expectation(100, 300),
         needs=needs_of(request, 500),
-        placed=None,
+        ours=Prefix(),
     )
     held = hold_for(CATALOG, asked, at=AT, batch=batch)
     assert held.w_nano_usd is not None

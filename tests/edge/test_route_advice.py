@@ -35,11 +35,12 @@ async def test_the_breakpoint_is_said(service):
     said = {"task": "support", "include_body": True}
     body = {"system": LONG, "messages": [{"role": "user", "content": "x"}]}
     response = await service.route(body=body, **said)
-    placed = response.breakpoint
-    assert (placed.member, placed.ttl) == ("system", "5m")
+    [placed] = response.prompt_cache.breakpoints
+    assert (placed.member, placed.ttl, placed.is_callers) == ("system", "5m", False)
     assert placed.prefix_tokens > 1_000
+    assert 200 < placed.reuse_permille < 600
     assert json.loads(response.messages_json)["system"][-1]["cache_control"] == {"type": "ephemeral"}
-    assert not (await service.route(**said)).HasField("breakpoint")
+    assert not (await service.route(**said)).HasField("prompt_cache")
 
 
 async def test_a_batch_is_half_the_price_of_what_stands_alone(service):

@@ -22,6 +22,7 @@ ERASED = {
     "fit": ("acme", "faq"),
     "verdict": ("acme", "f"),
     "pairs": ("acme",),
+    "prefix": ("acme", 7),
 }
 """What makes a key of a tenant's contents, with examples of what it is given."""
 
