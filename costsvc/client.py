@@ -23,6 +23,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from costsvc.v1.admin_service_pb2_grpc import AdminServiceStub
+from costsvc.v1.batch_service_pb2_grpc import BatchServiceStub
 from costsvc.v1.cost_service_pb2_grpc import CostServiceStub
 from costsvc.v1.error_reason_pb2 import ERROR_REASON_UNSPECIFIED, ErrorReason
 
@@ -83,6 +84,13 @@ class Client:
         self.Record = self._with_defaults(stub.Record, timeout_s=5)
         self.Release = self._with_defaults(stub.Release, timeout_s=5)
         self.Report = self._with_defaults(stub.Report, timeout_s=10)
+        batches = BatchServiceStub(self._channel)
+        self.CreateBatch = self._with_defaults(batches.CreateBatch, timeout_s=600)
+        self.CreateBatchStream = self._with_defaults(batches.CreateBatchStream, timeout_s=600)
+        self.GetBatch = self._with_defaults(batches.GetBatch, timeout_s=5)
+        self.ListBatches = self._with_defaults(batches.ListBatches, timeout_s=10)
+        self.CancelBatch = self._with_defaults(batches.CancelBatch, timeout_s=30)
+        self.StreamBatchResults = self._with_defaults(batches.StreamBatchResults, timeout_s=600)
         admin = AdminServiceStub(self._channel)
         self.SetBudget = self._with_defaults(admin.SetBudget, timeout_s=5)
         self.GetBudget = self._with_defaults(admin.GetBudget, timeout_s=5)

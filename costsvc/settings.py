@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -25,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from costsvc.addresses import is_loopback, split_address, without_credentials
-from costsvc.core.urls import http_url
+from costsvc.settings_groups import Admission, Alerts, Batches, Seconds, Url
 
 PREFIX = "COSTSVC_"
 OPTIONS = (
@@ -36,46 +33,11 @@ OPTIONS = (
 """The settings that are also options of `costsvc serve`, in the order of its help."""
 
 _URLS = ("redis_url", "cache_redis_url", "upstream_url")
-_MB = 1_000_000
 _SIMILAR = 0.85
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
-Url = Annotated[str, AfterValidator(http_url)]
 
 
 class SettingsError(ValueError):
     """The settings cannot work; the message is one sentence that says what to do."""
-
-
-class Admission(BaseModel):
-    """How much one process takes on at a time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_calls: Count = Field(
-        default=1_000, description="Calls in flight in one process; more are refused unspent."
-    )
-    max_calls_per_tenant: Count = Field(default=500, description="Calls in flight of one tenant.")
-    max_bytes: Count = Field(default=256 * _MB, description="Bytes of requests in flight in one process.")
-    max_bytes_per_tenant: Count = Field(
-        default=128 * _MB, description="Bytes of requests in flight of one tenant."
-    )
-
-
-class Alerts(BaseModel):
-    """Where alerts of budgets are posted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    webhook_url: Url | None = Field(
-        default=None,
-        repr=False,
-        description="Where alerts of budgets without a URL of their own go. Never printed or logged.",
-    )
-    webhook_secret: SecretStr | None = Field(
-        default=None, description="What alerts are signed with. Never printed or logged."
-    )
 
 
 class Settings(BaseSettings):
@@ -145,6 +107,7 @@ class Settings(BaseSettings):
     )
     admission: Admission = Field(Admission(), description="Limits of what is in flight.")
     alerts: Alerts = Field(Alerts(), description="Where alerts are posted.")
+    batches: Batches = Field(Batches(), description="How batches are looked after.")
     anthropic_api_key: SecretStr | None = Field(
         None,
         validation_alias="ANTHROPIC_API_KEY",
@@ -266,7 +229,7 @@ def _check_names() -> None:
 def _fields() -> list[tuple[tuple[str, ...], Any]]:
     found: list[tuple[tuple[str, ...], Any]] = []
     for name, field in Settings.model_fields.items():
-        if field.annotation in (Admission, Alerts):
+        if field.annotation in (Admission, Alerts, Batches):
             found += [((name, inner), details) for inner, details in field.annotation.model_fields.items()]
         else:
             found.append(((str(field.validation_alias or name),), field))

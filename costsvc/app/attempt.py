@@ -128,12 +128,7 @@ class Completed:
     @property
     def text(self) -> str:
         """The answer's text blocks, joined."""
-        blocks = self.message.get("content")
-        found = blocks if isinstance(blocks, list) else ()
-        texts = (
-            block.get("text") for block in found if isinstance(block, dict) and block.get("type") == "text"
-        )
-        return "".join(text for text in texts if isinstance(text, str))
+        return text_of(self.message)
 
     @property
     def stop_reason(self) -> str:
@@ -264,6 +259,14 @@ def entry_of(
         first_byte_ms=first_byte_ms,
         total_ms=total_ms,
     )
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Return an answer's text blocks, joined."""
+    blocks = message.get("content")
+    found = blocks if isinstance(blocks, list) else ()
+    texts = (block.get("text") for block in found if isinstance(block, dict) and block.get("type") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _answering_model(message: Mapping[str, Any], asked: str, catalog: Catalog) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from costsvc.app.definitions import InForce
@@ -10,6 +11,7 @@ from costsvc.core.entry import REVERSED, Entry, correction
 from costsvc.core.errors import StoreUnavailable
 from costsvc.store.ledger import Ledger, Outdated, Resolved, Settled
 
+_MANY_BUDGET_S = 5.0  # of what no call waits for
 _ROUNDS = 6  # definitions that change, and a resolution to amend, while one entry is booked
 
 
@@ -55,6 +57,24 @@ class Booking:
                 case Settled():
                     return outcome
         raise StoreUnavailable("what an entry counts against changes faster than it can be booked")
+
+    async def book_all(self, entries: Sequence[Entry]) -> list[Settled]:
+        """Book entries, most of them in one trip; what `book` says of one holds for each.
+
+        Raises:
+            StoreUnavailable: some are booked; repeat all.
+        """
+        version = self._in_force.version
+        outcomes = await self._ledger.settle_all(
+            [self._charged(entry) for entry in entries],
+            label_keys=self._policy_in_force.policy.report_labels,
+            version=version,
+            budget_s=_MANY_BUDGET_S,
+        )
+        return [
+            outcome if isinstance(outcome, Settled) else await self.book(entry)
+            for entry, outcome in zip(entries, outcomes, strict=True)
+        ]
 
     def _charged(self, entry: Entry) -> Entry:
         charges = self._in_force.charges(entry)

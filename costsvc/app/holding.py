@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
+from costsvc.app.admitting import Admitting
 from costsvc.app.attempt import Attempt
 from costsvc.app.definitions import InForce
-from costsvc.app.flights import LATEST, Flight, Flights
+from costsvc.app.flights import Flight, Flights
 from costsvc.app.planner import Planner
 from costsvc.app.reserved import Reserved, opening_of, reserved_by
 from costsvc.app.seeding import Seeding
@@ -24,13 +26,12 @@ from costsvc.app.settle import Settlement
 from costsvc.app.telling import freed, lost
 from costsvc.core.budget import Application, Mode
 from costsvc.core.errors import Bounds, BudgetUnchecked, JournalFailed, ProviderError, StoreUnavailable
-from costsvc.core.holds import Hold, check_bounded, refusal
 from costsvc.core.policy import OnStoreFailure
 from costsvc.core.prospect import hold_for
 from costsvc.metrics import Metrics
 from costsvc.ports import Clock
 from costsvc.store.budgets import BudgetBook
-from costsvc.store.hold_call import Held, Refused, Stale, Unseeded
+from costsvc.store.hold_call import Held
 from costsvc.store.holds import Holds
 from costsvc.store.journal import Ticket
 from costsvc.store.ledger import Ledger
@@ -41,8 +42,6 @@ TEND_EVERY_S = 2.0
 
 CLEAR_EVERY = timedelta(hours=1)
 KEPT_DAYS = 9  # attempts and recorded requests are remembered for 7 days, and a day begins anywhere
-
-_ROUNDS = 4  # definitions that change, and balances to seed, while one hold is made
 
 log = structlog.get_logger()
 
@@ -70,7 +69,7 @@ class Holding:
         self._presence = presence
         self._settlement = settlement
         self._flights = Flights(holds, presence, clock)
-        self._seeding = Seeding(holds, ledger)
+        self._admitting = Admitting(holds, in_force, Seeding(holds, ledger), metrics, clock)
         self._planner = planner
         self._metrics = metrics
         self._clock = clock
@@ -94,7 +93,9 @@ class Holding:
         hold = hold_for(self._planner.catalog, prospect, at=attempt.started_at)
         store_id, held = self._presence.store_id, None
         try:
-            version, applications, held = await self._held(attempt, hold, until)
+            version, applications, held = await self._admitting.admit(
+                opening_of(attempt), hold, partial(self._applying, attempt), until
+            )
         except StoreUnavailable as error:
             version, applications = self._in_force.version, self._applying(attempt)
             self._let_by(applications, error)
@@ -195,17 +196,6 @@ class Holding:
         await self._ledger.forget_attempts(before.date())
         await self._book.sweep_windows(before)
 
-    async def _held(
-        self, attempt: Attempt, hold: Hold, until: datetime | None
-    ) -> tuple[int, list[Application], Held]:
-        for _ in range(_ROUNDS):
-            version, applications = self._in_force.version, self._applying(attempt)
-            check_bounded(hold, applications)
-            held = await self._hold(attempt, applications, hold, until)
-            if held is not None:
-                return version, applications, held
-        raise StoreUnavailable("budgets change faster than a hold can be made")
-
     def _let_by(self, applications: list[Application], error: StoreUnavailable) -> None:
         """Let a call by without a hold, or raise BudgetUnchecked."""
         hard = next((each.budget for each in applications if each.budget.mode is Mode.HARD), None)
@@ -213,33 +203,6 @@ class Holding:
             self._metrics.unheld("rejected")
             raise BudgetUnchecked(hard.id) from error
         self._metrics.unheld("hard_budget" if hard else "soft_budget" if applications else "no_budget")
-
-    async def _hold(
-        self, attempt: Attempt, applications: list[Application], hold: Hold, until: datetime | None
-    ) -> Held | None:
-        """Try once; None where something had to be put right first."""
-        now, version = self._clock.now(), self._in_force.version
-        answer = await self._holds.hold(
-            opening_of(attempt),
-            applications,
-            hold,
-            version=version,
-            now=now,
-            not_after=now + LATEST,
-            until=until,
-        )
-        match answer:
-            case Held():
-                return answer
-            case Refused():
-                self._metrics.budget_refused()
-                raise refusal(applications[answer.index], answer.balance, hold)
-            case Stale():
-                await self.load()
-            case Unseeded():
-                unseeded = [applications[index] for index in answer.indexes]
-                await self._seeding.seed(unseeded, version, now)
-        return None
 
     def _applying(self, attempt: Attempt) -> list[Application]:
         request, model = attempt.plan.request, attempt.plan.decision.model

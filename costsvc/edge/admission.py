@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from costsvc.core.errors import Overloaded
-from costsvc.settings import Admission as Limits
+from costsvc.settings_groups import Admission as Limits
 
 
 class Admission:

@@ -139,8 +139,7 @@ class Call:
         longest_s = self._calls.max_call_s
         deadline_s = self._started_s + (longest_s if remaining_s is None else min(remaining_s, longest_s))
         self.caller = Caller(tenant=_tenant(self._context), deadline_s=deadline_s)
-        if isinstance(self._request, _Undecoded):
-            raise Undecodable
+        check_decoded(self._request)
         byte_count = self._request.ByteSize()
         self._calls.admission.enter(self.caller.tenant, byte_count)
         self._byte_count = byte_count
@@ -190,6 +189,12 @@ class Call:
 
 class _Undecoded(Message):
     """Stands for bytes that are not a message of the RPC's type."""
+
+
+def check_decoded(message: Message) -> None:
+    """Raise Undecodable where the bytes of a message were none."""
+    if isinstance(message, _Undecoded):
+        raise Undecodable
 
 
 def decoding(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:

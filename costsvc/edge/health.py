@@ -18,7 +18,7 @@ from costsvc.store.journal import Journal
 from costsvc.store.presence import Presence
 
 SERVICE = "costsvc.v1.CostService"
-SERVICES = (SERVICE, "costsvc.v1.AdminService")
+SERVICES = (SERVICE, "costsvc.v1.AdminService", "costsvc.v1.BatchService")
 CHECK_EVERY_S = 1.0
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -33,6 +33,10 @@ def check_rules(message: Message) -> Mapping[int, Sequence[Violation]]:
     Raises:
         InvalidRequest: the message as a whole breaks a rule.
     """
+    if isinstance(message, v1.CreateBatchRequest | v1.CreateBatchStreamRequest):
+        if broken := violations_of(message.options, "options"):
+            raise InvalidRequest(*broken)
+        return {}  # each item is looked at when it is taken in
     request = getattr(message, "request", None)
     if isinstance(request, v1.Request) and plainly_keeps_rules(request) and not _has_odd_format(message):
         return {}
@@ -48,6 +52,18 @@ def check_rules(message: Message) -> Mapping[int, Sequence[Violation]]:
     if whole:
         raise InvalidRequest(*whole)
     return items
+
+
+def violations_of(message: Message, where: str) -> list[Violation]:
+    """Return what is wrong with a part of a message, as paths below `where`."""
+    found = protovalidate.collect_violations(message)
+    return [
+        Violation(
+            ".".join(filter(None, (where, _path(each.proto.field.elements if each.proto.field else ())))),
+            each.proto.message,
+        )
+        for each in found
+    ]
 
 
 def plainly_keeps_rules(request: v1.Request) -> bool:

@@ -8,7 +8,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from costsvc.addresses import CannotListen, join_address, split_address
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.request import MAX_BODY_BYTES
+from costsvc.edge.batch_servicer import BatchServicer
 from costsvc.edge.calls import decoding, warm_up
 from costsvc.edge.health import SERVICES
 from costsvc.edge.ops import configuration, serve_ops
@@ -30,11 +31,11 @@ from costsvc.edge.stores import answered, in_background, open_cache, open_store
 from costsvc.edge.webhook import WebhookClient
 from costsvc.edge.wiring import Parts, wire
 from costsvc.metrics import Metrics
-from costsvc.ports import Upstream
+from costsvc.ports import BatchUpstream, Upstream
 from costsvc.settings import Settings
 from costsvc.store.journal import Journal
 from costsvc.store.presence import Presence
-from costsvc.upstream import anthropic_upstream
+from costsvc.upstream import anthropic_batches, anthropic_upstream
 
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_BYTES
 """Above the largest body that is accepted, so that a larger one is refused by field and not by gRPC."""
@@ -94,6 +95,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
     metrics, presence = Metrics(), Presence()
     async with AsyncExitStack() as stack:
         client = await open_store(settings, presence, stack)
+        upstream, batch_api = await _open_upstream(settings, stack)
         parts = wire(
             settings,
             catalog=catalog,
@@ -101,7 +103,8 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             client=client,
             presence=presence,
             cache=await open_cache(settings, client, presence, stack),
-            upstream=await _open_upstream(settings, stack),
+            upstream=upstream,
+            batch_api=batch_api,
             post=(await stack.enter_async_context(WebhookClient())).post,
             journal=await _open_journal(settings, stack),
             metrics=metrics,
@@ -109,21 +112,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
         await answered(parts.watch.arrive())
         await parts.cache.epochs.look()  # so that the first call finds what is stored
         await parts.health.begin()
-        for work in (
-            parts.watch.keep_watching(),
-            parts.settlement.keep_trying(),
-            parts.settlement.keep_journal(),
-            parts.holding.keep_tending(),
-            parts.cache.hits.keep_booking(),
-            parts.cache.epochs.keep_asking(),
-            parts.alerting.keep_delivering(),
-            parts.once.claiming.endings.keep_telling(),
-            parts.retention.keep_sealing(),
-            parts.router.learner.keep_writing(),
-            parts.router.scores.keep_fresh(),
-            parts.health.watch(),
-            *((parts.policy_watch.keep_looking(),) if settings.policy else ()),
-        ):
+        for work in _works(settings, parts):
             in_background(stack, work)
         ops = await stack.enter_async_context(
             await serve_ops(
@@ -139,6 +128,27 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             yield Running(address=address, ops_address=ops.address, parts=parts)
         finally:
             await _stop(settings, server, parts)
+
+
+def _works(settings: Settings, parts: Parts) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Return what runs beside the calls, for as long as the service does."""
+    return (
+        parts.watch.keep_watching(),
+        parts.settlement.keep_trying(),
+        parts.settlement.keep_journal(),
+        parts.holding.keep_tending(),
+        parts.cache.hits.keep_booking(),
+        parts.cache.epochs.keep_asking(),
+        parts.alerting.keep_delivering(),
+        parts.once.claiming.endings.keep_telling(),
+        parts.retention.keep_sealing(),
+        parts.router.learner.keep_writing(),
+        parts.router.scores.keep_fresh(),
+        parts.health.watch(),
+        parts.batches.submitter.keep_submitting(),
+        parts.batches.poller.keep_polling(),
+        *((parts.policy_watch.keep_looking(),) if settings.policy else ()),
+    )
 
 
 async def _start(server: grpc.aio.Server) -> None:
@@ -167,6 +177,8 @@ def _grpc_server(settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str
         ]
     )
     v1.add_CostServiceServicer_to_server(parts.servicer, _Decoding(server))  # type: ignore[arg-type]
+    batch_servicer = BatchServicer(parts.calls, parts.batches)  # type: ignore[abstract]  # no Defer yet
+    v1.add_BatchServiceServicer_to_server(batch_servicer, _Decoding(server))  # type: ignore[arg-type]
     v1.add_AdminServiceServicer_to_server(parts.admin, _Decoding(server))  # type: ignore[arg-type]
     health_pb2_grpc.add_HealthServicer_to_server(parts.health.servicer, server)
     health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -215,7 +227,7 @@ async def _open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
     return journal
 
 
-async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
+async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> tuple[Upstream, BatchUpstream]:
     """Return the provider; the simulated one runs inside this process."""
     key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "unset"
     url = settings.upstream_url
@@ -227,7 +239,9 @@ async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
         log.info("simulated_provider", url=url, why="no real call is made and nothing is charged")
     upstream = anthropic_upstream(api_key=key, base_url=url)
     stack.push_async_callback(upstream.close)
-    return upstream
+    batches = anthropic_batches(api_key=key, base_url=url)
+    stack.push_async_callback(batches.close)
+    return upstream, batches
 
 
 async def _stop(settings: Settings, server: grpc.aio.Server, parts: Parts) -> None:

@@ -118,10 +118,10 @@ def estimate_response(value: Estimate) -> v1.EstimateResponse:
 def record_response(value: Recorded) -> v1.RecordResponse:
     """Return what was booked."""
     accounted = value.account
-    bill = _bill(
+    message = bill(
         value.reported.totals, accounted.cost_nano_usd, accounted.baseline_nano_usd, accounted.savings
     )
-    return v1.RecordResponse(entry_id=value.entry_id, bill=bill)
+    return v1.RecordResponse(entry_id=value.entry_id, bill=message)
 
 
 def report_response(value: Report) -> v1.ReportResponse:
@@ -166,13 +166,13 @@ def _origin(value: Origin | None) -> v1.CacheOrigin | None:
 
 def _bill_of(value: Completed) -> v1.Bill:
     whole = value.bill
-    bill = _bill(value.usage, whole.cost_nano_usd, whole.baseline_nano_usd, whole.savings)
-    bill.lever_savings.extend(
+    message = bill(value.usage, whole.cost_nano_usd, whole.baseline_nano_usd, whole.savings)
+    message.lever_savings.extend(
         v1.LeverSaving(lever=each.lever, saved_nano_usd=each.nano_usd) for each in whole.levers
     )
     if value.origin is not None:
-        bill.avoided_usage.CopyFrom(_usage(value.avoided))
-    return bill
+        message.avoided_usage.CopyFrom(_usage(value.avoided))
+    return message
 
 
 def _checked(value: Checked | None) -> v1.Checked | None:
@@ -200,7 +200,8 @@ def _failed(value: Sequence[Failed]) -> list[v1.FailedCheck]:
     return [v1.FailedCheck(check=each.check, problem=each.problem) for each in value]
 
 
-def _bill(usage: Usage, cost_nano_usd: int, baseline_nano_usd: int, savings: Savings) -> v1.Bill:
+def bill(usage: Usage, cost_nano_usd: int, baseline_nano_usd: int, savings: Savings) -> v1.Bill:
+    """Return what a call used, cost, and saved."""
     return v1.Bill(
         usage=_usage(usage),
         cost_nano_usd=cost_nano_usd,
@@ -263,7 +264,7 @@ def _totals(sums: Sequence[int]) -> v1.ReportTotals:
     usage = Usage(**{name: by_name[name] for name in _USAGE})
     return v1.ReportTotals(
         call_count=call_count,
-        bill=_bill(usage, cost, by_name["baseline_nano_usd"], savings),
+        bill=bill(usage, cost, by_name["baseline_nano_usd"], savings),
         hit_count=by_name["hit_count"],
         avoided_input_tokens=by_name["avoided_input_tokens"],
         avoided_output_tokens=by_name["avoided_output_tokens"],

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from costsvc.app.admin import Administration
 from costsvc.app.adviser import Adviser
 from costsvc.app.alerts import Alerting, Post, Webhook
+from costsvc.app.batches import Batches
 from costsvc.app.booking import Booking
-from costsvc.app.classifier import Classifier
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
@@ -41,13 +41,15 @@ from costsvc.edge.admission import Admission
 from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
-from costsvc.edge.wiring_beside import wire_beside
+from costsvc.edge.wiring_batches import wire_batches
+from costsvc.edge.wiring_beside import BesideParts, wire_beside
 from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
 from costsvc.edge.wiring_complete import wire_completions, wire_once
 from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
-from costsvc.ports import SystemClock, Upstream
-from costsvc.settings import Alerts, Settings
+from costsvc.ports import BatchUpstream, SystemClock, Upstream
+from costsvc.settings import Settings
+from costsvc.settings_groups import Alerts
 from costsvc.store import keys
 from costsvc.store.alerts import AlertQueue
 from costsvc.store.archive import Archive
@@ -77,6 +79,7 @@ class Parts:
     calls: Calls
     servicer: CostServicer
     admin: AdminServicer
+    batches: Batches
     in_flight: InFlight
     settlement: Settlement
     holding: Holding
@@ -100,6 +103,7 @@ def wire(
     cache: CacheStore,
     journal: Journal,
     upstream: Upstream,
+    batch_api: BatchUpstream,
     post: Post,
     metrics: Metrics,
 ) -> Parts:
@@ -133,14 +137,15 @@ def wire(
         router.learner,
         metrics,
     )
-    reserving, told = _reserving(client, planner, holding, holds), (*asking, beside.classifier)
     calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
+    batches = wire_batches(settings, client, batch_api, calls, planner, in_force, holds, booking, in_flight)
     return Parts(
         calls=calls,
         servicer=_servicer(
-            calls, planner, policy_in_force, *told, completions, booking, reserving, ledger, holds
+            calls, planner, policy_in_force, asking, beside, completions, booking, client, holding, holds
         ),
         admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client, cache.client),
+        batches=batches,
         cache=answers,
         policy_watch=_policy_watch(settings, catalog, policy_in_force, metrics),
         in_flight=in_flight,
@@ -164,27 +169,25 @@ def _servicer(  # noqa: PLR0917 - parts of one process
     calls: Calls,
     planner: Planner,
     policy_in_force: PolicyInForce,
-    conversations: Conversations,
-    prompt_caching: PromptCaching,
-    classifier: Classifier,
+    asking: tuple[Conversations, PromptCaching],
+    beside: BesideParts,
     completions: Completions,
     booking: Booking,
-    reserving: Reserving,
-    ledger: Ledger,
+    client: Redis,
+    holding: Holding,
     holds: Holds,
 ) -> CostServicer:
+    reserving = _reserving(client, planner, holding, holds)
     return CostServicer(
         calls=calls,
         planner=planner,
-        foretelling=Foretelling(conversations, classifier, prompt_caching),
+        foretelling=Foretelling(asking[0], beside.classifier, asking[1]),
         completions=completions,
         estimator=Estimator(planner),
-        adviser=Adviser(planner, ledger.rollups),
+        adviser=Adviser(planner, Ledger(client).rollups),
         reserving=reserving,
-        recorder=Recorder(
-            planner, conversations, booking, reserving, metrics=calls.metrics, clock=calls.clock
-        ),
-        reporter=Reporter(ledger.rollups, holds, policy_in_force),
+        recorder=Recorder(planner, asking[0], booking, reserving, metrics=calls.metrics, clock=calls.clock),
+        reporter=Reporter(Ledger(client).rollups, holds, policy_in_force),
         clock=calls.clock,
     )
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
-from costsvc.store.connection import Script, translated
+from costsvc.store.connection import Script, ask, translated
 
 LEASE = timedelta(seconds=30)
 """How long it lasts unless it is taken again, where nothing else is said; every step takes it again."""
@@ -36,6 +36,17 @@ class JobLease:
     async def give_back(self, now: datetime) -> None:
         """Let others take it; nothing happens where it is not ours."""
         await self._ask(now, 0)
+
+    async def holder(self, now: datetime) -> str:
+        """Return who has it, "" where nobody does.
+
+        Raises:
+            StoreUnavailable: no answer in time.
+        """
+        async with translated():
+            kept: bytes | None = await ask(self._client, "GET", self._key)
+        ends_ms, _, owner = (kept or b"0 ").decode().partition(" ")
+        return owner if int(ends_ms) > (now - _EPOCH) // _MILLISECOND else ""
 
     async def _ask(self, now: datetime, ends_ms: int) -> bool:
         args: list[str | bytes | int] = [self.owner, (now - _EPOCH) // _MILLISECOND, ends_ms]

@@ -19,6 +19,7 @@ from costsvc.core.entry import CORRECTED, RESOLVED, REVERSED, Entry
 from costsvc.store import entry_codec, keys
 from costsvc.store.connection import Script, ask, translated
 from costsvc.store.many import run_all
+from costsvc.store.presence import STORE_BUDGET_S
 from costsvc.store.rollups import Rollups, pack
 from costsvc.store.spent import Spent, read_spent
 
@@ -105,25 +106,26 @@ class Ledger:
         """
         script_keys, args = _settle_call(entry, label_keys, once_per, encoded, version)
         async with translated():
-            reply: bytes | list[bytes] | None = await self._settle.run(self._client, script_keys, args)
-        match reply:
-            case bytes():
-                return Settled(reply.decode().split(":", 2)[2] if reply else "", duplicate=True)
-            case [b"stale"]:
-                return Outdated()
-            case [b"resolved", row]:
-                return Resolved(entry_codec.decode(row))
-        return Settled(entry.entry_id, duplicate=False)
+            reply = await self._settle.run(self._client, script_keys, args)
+        return _outcome(entry, reply)
 
-    async def settle_all(self, entries: Sequence[Entry], *, label_keys: Collection[str]) -> None:
-        """Append entries that cost nothing, in one trip; safe to repeat like `settle`.
+    async def settle_all(
+        self,
+        entries: Sequence[Entry],
+        *,
+        label_keys: Collection[str],
+        version: int | None = None,
+        budget_s: float = STORE_BUDGET_S,
+    ) -> list[Settled | Resolved | Outdated]:
+        """Settle entries in one trip, each by itself; safe to repeat like `settle`.
 
         Raises:
             StoreUnavailable: some are booked.
         """
-        calls = [_settle_call(entry, label_keys, "", b"", None) for entry in entries]
-        async with translated():
-            await run_all(self._client, self._settle, calls)
+        calls = [_settle_call(entry, label_keys, "", b"", version) for entry in entries]
+        async with translated(budget_s):
+            replies = await run_all(self._client, self._settle, calls)
+        return [_outcome(entry, reply) for entry, reply in zip(entries, replies, strict=True)]
 
     async def spent(self, application: Application, until: datetime) -> Spent:
         """Return what the entries of an application's window up to an instant add up to, for `Holds.seed`.
@@ -174,6 +176,17 @@ class Ledger:
                 await ask(self._client, "UNLINK", *keys.of_day(day))
                 await ask(self._client, "SREM", keys.DAYS, day)
         return len(past)
+
+
+def _outcome(entry: Entry, reply: Any) -> Settled | Resolved | Outdated:
+    match reply:
+        case bytes():
+            return Settled(reply.decode().split(":", 2)[2] if reply else "", duplicate=True)
+        case [b"stale"]:
+            return Outdated()
+        case [b"resolved", row]:
+            return Resolved(entry_codec.decode(row))
+    return Settled(entry.entry_id, duplicate=False)
 
 
 def place_of(record: bytes | None) -> str:

@@ -1,0 +1,130 @@
+"""The items of batches on this process's disk, until the provider has them.
+
+A file has a line an item, its index and its params as they are sent; a part's body is made of it when it is
+sent, because a part that is sent again has other ids. What is here is this disk's alone: `id` names it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from typing import IO
+
+from costsvc.core.batch import attempt_id, line_bytes
+
+_WRITE_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
+_BEGINNING, _END = b'{"requests":[', b"]}"
+_SUFFIX = ".items"
+
+
+class SpoolFile:
+    """A file that is being written; `count` and `body_bytes` are those of the body that it makes."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name.removesuffix(_SUFFIX)
+        self.count = 0
+        self.body_bytes = len(_BEGINNING) + len(_END) - 1
+        self._path = path
+        self._file: IO[bytes] = path.open("wb", buffering=0)
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+
+    def takes(self, index: int, params: bytes, most_bytes: int) -> bool:
+        """Tell whether there is room for an item."""
+        return self.body_bytes + line_bytes(index, len(params)) <= most_bytes
+
+    async def add(self, index: int, params: bytes) -> None:
+        """Add an item; a line's end inside JSON is white space.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        self.count += 1
+        self.body_bytes += line_bytes(index, len(params))
+        line = b"%d\t%s\n" % (index, params.replace(b"\n", b" "))
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        if self._waiting_bytes >= _WRITE_BYTES:
+            await self._flush()
+
+    async def close(self) -> None:
+        """Make the file durable."""
+        await self._flush()
+        await asyncio.to_thread(os.fsync, self._file.fileno())
+        self._file.close()
+
+    async def drop(self) -> None:
+        """Remove the file."""
+        self._file.close()
+        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+
+    async def _flush(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        await asyncio.to_thread(_write, self._file, data)
+
+
+class Spool:
+    """The directory of such files; its journal's lock keeps other processes out of it."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self.id = _identity(directory / "id")
+
+    def begin(self, name: str) -> SpoolFile:
+        """Begin a file."""
+        return SpoolFile(self._path(name))
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file is here."""
+        return self._path(name).exists()
+
+    async def pieces(self, name: str, part_id: str) -> AsyncIterator[bytes]:
+        """Yield the body of a part.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        yield _BEGINNING
+        separator = b""
+        with self._path(name).open("rb") as file:
+            while lines := await asyncio.to_thread(file.readlines, _READ_BYTES):
+                yield separator + b",".join(_envelope(part_id, line) for line in lines)
+                separator = b","
+        yield _END
+
+    async def keep_only(self, names: Collection[str]) -> None:
+        """Remove the other files."""
+        await asyncio.to_thread(self._remove_others, frozenset(names))
+
+    def _remove_others(self, names: Collection[str]) -> None:
+        for path in self._directory.glob(f"*{_SUFFIX}"):
+            if path.name.removesuffix(_SUFFIX) not in names:
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}{_SUFFIX}"
+
+
+def _envelope(part_id: str, line: bytes) -> bytes:
+    index, _, params = line.rstrip(b"\n").partition(b"\t")
+    return b'{"custom_id":"%s","params":%s}' % (attempt_id(part_id, int(index)).encode(), params)
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _identity(path: Path) -> str:
+    """Return the name of a disk, which its first use makes."""
+    if not path.exists():
+        path.write_text(secrets.token_hex(8))
+    return path.read_text().strip()
