@@ -130,12 +130,12 @@ def _prints(plan: Plan, namespace: Namespace, secret: bytes) -> _Prints | None:
 
 
 def _question(plan: Plan) -> Question:
-    request, decision = plan.request, plan.decision
+    request = plan.request
     return Question(
         members=request.members,
         max_tokens=plan.needs.max_tokens,
-        candidates=[each.model.id for each in plan.unclear or decision.candidates if not each.ruled_out],
-        pin=decision.model.id if request.model else "",
+        candidates=[each.model.id for each in plan.may_answer if not each.ruled_out],
+        pin=plan.decision.model.id if request.model else "",
         checks=request.checks.form if request.checks else None,
         headers=plan.headers,
         dropped=plan.needs.sampling if plan.drops_sampling else (),

@@ -67,8 +67,7 @@ class Cached:
         """
         asked = look.asked
         if isinstance(asked, Asked):
-            missed = replace(attempt, cache_outcome=CacheOutcome.MISS)
-            completed = await self._answer(look, asked, missed, audience, run)
+            completed = await self._answer(look, asked, attempt, audience, run)
         elif attempt.plan.request.cache_mode is CacheMode.ONLY:
             raise CacheMiss(asked.value)
         else:
@@ -107,7 +106,7 @@ class Cached:
                     return completed
                 attempt = self._resumed(attempt)
                 if end is not Ended.NEXT:
-                    return await self._in_flight.run(run(attempt, look, audience))
+                    return await self._in_flight.run(run(_missed(attempt), look, audience))
             look = await self.looking.look_again(look, attempt)
 
     async def _found(self, look: Look, asked: Asked, attempt: Attempt) -> Completed | Turn | None:
@@ -181,7 +180,7 @@ class Cached:
         async def ask() -> Completed:
             audience = Audience()
             with audience.member():
-                return await run(attempt, look, audience)
+                return await run(_missed(attempt), look, audience)
 
         shadow = look.near.found if look.near and asked.namespace.near is Near.SHADOW else None
         completed = await self._leading.lead(
@@ -243,6 +242,10 @@ class Cached:
         if left_s <= 0:
             raise DeadlineTooShort
         return replace(attempt, started_at=self._clock.now(), started_s=now_s, timeout_s=left_s)
+
+
+def _missed(attempt: Attempt) -> Attempt:
+    return replace(attempt, cache_outcome=CacheOutcome.MISS)
 
 
 def _ref(asked: Asked, stored: StoredAnswer, rules: tuple[str, ...] | None) -> str:

@@ -97,7 +97,7 @@ class Completions:
             response_id=self._new_id(),
             number=1,
             tenant=caller.tenant,
-            plan=self._planner.plan(request, caller.tenant, now),
+            plan=self._planner.unscored(request, caller.tenant, now),
             started_at=now,
             started_s=now_s,
             timeout_s=min(caller.deadline_s - now_s, self._max_call_s),
@@ -189,6 +189,6 @@ class Completions:
                 relay.end()
 
     def _continued(self, attempt: Attempt, look: Look) -> Attempt:
-        """Take what the store said into account: where the conversation is, and how often prefixes come."""
-        plan = self._conversations.continued(attempt.plan, look.pin)
+        """Take all else into account: a score, where the conversation is, and how often prefixes come."""
+        plan = self._conversations.continued(self._planner.scored(attempt.plan), look.pin)
         return replace(attempt, plan=replace(plan, prompt=look.prompt.result() if look.prompt else None))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
 from costsvc.app.attempt import Attempt, Completed, Origin
 from costsvc.core.cacheable import CacheOutcome
@@ -13,9 +16,10 @@ from costsvc.core.errors import UnknownModel
 from costsvc.core.json_text import parse_answer
 from costsvc.core.policy import Policy
 from costsvc.core.prompt_cache import has_breakpoints
+from costsvc.core.routing import Decision
 from costsvc.core.savings import Account, account
 from costsvc.core.usage import MalformedUsage, Reported, Usage, read_usage
-from costsvc.store.response_codec import StoredAnswer
+from costsvc.store.response_codec import REMEMBERED_BYTES, REMEMBERED_COUNT, StoredAnswer
 
 _NO_ATTEMPT = 0
 
@@ -36,13 +40,13 @@ def hit(
     answered. `ref` is what the hit is found by later. `rules` are those of near-identity that were applied,
     None where the question is the same.
     """
-    message = parse_answer(stored.message_json.decode())
     model = catalog.models.get(stored.model)
     if model is None:
         return None
     decision = attempt.plan.decision
+    read = _remembered if len(stored.message_json) <= REMEMBERED_BYTES else _read
     try:
-        reported = read_usage(message.get("usage") or {}, model=model.id)
+        message, reported = read(stored.message_json, model.id)
         would_be = account(
             catalog,
             reported,
@@ -58,8 +62,14 @@ def hit(
     is_near = rules is not None
     age = max(now - stored.stored_at, timedelta(0))
     reason = Reason("stored_answer", f"paid for {age.total_seconds():.0f} s ago as {stored.response_id}")
-    answered = replace(
-        decision, model=model, tier=tier_of(model.id, policy), reasons=(*decision.reasons, reason)
+    answered = Decision(
+        model=model,
+        tier=tier_of(model.id, policy),
+        baseline=decision.baseline,
+        candidates=decision.candidates,
+        reasons=(*decision.reasons, reason),
+        expected_cost_nano_usd=decision.expected_cost_nano_usd,
+        expected_baseline_nano_usd=decision.expected_baseline_nano_usd,
     )
     outcome = CacheOutcome.NEAR_IDENTICAL if is_near else CacheOutcome.HIT
     plan = replace(attempt.plan, decision=answered)
@@ -80,6 +90,19 @@ def hit(
             rules=rules or (),
         ),
     )
+
+
+def _read(message_json: bytes, model: str) -> tuple[Mapping[str, Any], Reported]:
+    """Return a stored message, and what its call used.
+
+    Raises:
+        MalformedUsage: nobody knows what it used.
+    """
+    message = parse_answer(message_json.decode())
+    return message, read_usage(message.get("usage") or {}, model=model)
+
+
+_remembered = lru_cache(REMEMBERED_COUNT)(_read)
 
 
 def _nothing_paid(would_be: Account) -> Account:

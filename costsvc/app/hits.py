@@ -57,12 +57,16 @@ class Hits:
                 await asyncio.sleep(AGAIN_S)
 
     async def flush(self) -> bool:
-        """Book all that waits; return whether the store took it."""
+        """Book what waits now; return whether the store took it."""
         async with self._flushing:
-            while self._waiting:
-                if not await self._book(list(islice(self._waiting, AT_ONCE))):
+            left_count = len(self._waiting)
+            while left_count > 0:
+                some = list(islice(self._waiting, min(AT_ONCE, left_count)))
+                if not await self._book(some):
                     return False
-            self._filled.clear()
+                left_count -= len(some)
+            if not self._waiting:
+                self._filled.clear()
         if self._lost:
             log.warning("hits_lost", count=self._lost)
             self._lost = 0

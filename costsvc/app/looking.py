@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from costsvc.app.asked import Asked, Asking
 from costsvc.app.attempt import Attempt
@@ -30,7 +30,7 @@ from costsvc.store.response_codec import StoredAnswer
 from costsvc.store.responses import Responses, Turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Look:
     """What was asked of the store, and, once it was sent, what it says.
 
@@ -79,7 +79,8 @@ class Looking:
     async def look_again(self, look: Look, attempt: Attempt) -> Look:
         """Return a look with what the response cache says by now."""
         exchange = Exchange()
-        return await self._sent(exchange, self._with_cache(exchange, look, attempt))
+        again = Look(asked=look.asked, pin=look.pin, prompt=look.prompt)
+        return await self._sent(exchange, self._with_cache(exchange, again, attempt))
 
     async def begin(self, exchange: Exchange, attempt: Attempt) -> Look:
         """Add what is to be asked about a call; whoever sends it dismisses it where the call is not made."""
@@ -110,12 +111,12 @@ class Looking:
         if not isinstance(asked, Asked):
             return look
         if mode is CacheMode.DEFAULT and self._leading.flight(asked.place):
-            return replace(look, found=None, near=None)
-        near, found, token = self._near.ask(exchange, asked), None, ""
+            return look
+        look.near = self._near.ask(exchange, asked)
         if mode is not CacheMode.REFRESH:
-            token = attempt.response_id if mode is CacheMode.DEFAULT else ""
-            found = self._responses.ask(exchange, asked.place, token=token)
-        return replace(look, token=token, found=found, near=near)
+            look.token = attempt.response_id if mode is CacheMode.DEFAULT else ""
+            look.found = self._responses.ask(exchange, asked.place, token=look.token)
+        return look
 
     async def _sent(self, exchange: Exchange, look: Look) -> Look:
         try:

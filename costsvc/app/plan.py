@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from costsvc.core.candidates import Candidate
+from costsvc.core.candidates import Candidate, Question, Reason
+from costsvc.core.classifier import each_verdict
 from costsvc.core.constraints import Needs
 from costsvc.core.conversation import Pin
 from costsvc.core.json_text import Member
 from costsvc.core.levers import Levers
 from costsvc.core.local_score import Score
 from costsvc.core.marked import Marking, Prompt
+from costsvc.core.policy import Sampling
 from costsvc.core.request import ModelRequest, Tier
 from costsvc.core.routing import Decision, Weighed
 from costsvc.core.tokens import Content
@@ -50,6 +53,8 @@ class Plan:
     verdict: Tier | None = None
     prompt: Prompt | None = None
     marking: Marking | None = None
+    is_learned: bool = False
+    """Whether the task's outcomes are learned, so that a score may have its say."""
 
     def body(self, *, stream: bool) -> bytes:
         """Return the body as it goes to the provider: the caller's, but for what was decided."""
@@ -63,6 +68,19 @@ class Plan:
             changes |= self.markers.changes(request)
         changes["stream"] = _TRUE if stream else None
         return request.body_with(changes)
+
+    @property
+    def may_answer(self) -> Sequence[Candidate]:
+        """The models that constraints and rules leave, whatever is then said for one of them.
+
+        A score, a verdict, what checks have shown lately and the place of a conversation choose among them.
+        """
+        if self.unclear:
+            return self.unclear
+        weighed = self.weighed
+        return (
+            each_verdict(weighed.question, weighed.concluded(None)) if self.is_learned else weighed.considered
+        )
 
     @property
     def chosen_model(self) -> str:
@@ -98,3 +116,15 @@ class Plan:
         if self.needs.sampling and not self.drops_sampling:
             headers["anthropic-version"] = OLD_VERSION
         return headers
+
+
+def adjustments(question: Question, levers: Levers) -> Iterator[Reason]:
+    """Yield what is changed in the body besides the model and markers, as reasons."""
+    needs, sampling = question.needs, question.policy.sampling
+    if question.request.get("max_tokens") is None and not levers.limits:
+        yield Reason("max_tokens_default", f"{needs.max_tokens} by policy")
+    yield from levers.reasons
+    if needs.sampling and sampling is Sampling.DROP:
+        yield Reason("sampling_dropped", ", ".join(needs.sampling))
+    elif needs.sampling:
+        yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")

@@ -6,13 +6,13 @@ Route, Estimate and Complete share this step, so that what is announced is what 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from costsvc.app.local_scores import LocalScores, is_learned
 from costsvc.app.observations import Observations
-from costsvc.app.plan import OLD_VERSION, Plan
+from costsvc.app.plan import Plan, adjustments
 from costsvc.app.policies import PolicyInForce
 from costsvc.core.candidates import Candidate, Question, Reason, consider, tier_of
 from costsvc.core.cascade import Chance, Step, best_start
@@ -63,14 +63,26 @@ class Planner:
             UnknownModel: the pinned model is not in the catalogue.
             NoModelFits: no model can answer.
         """
+        plan = self.scored(self.unscored(request, tenant, at))
+        return plan if pin is None else self.continued(plan, pin)
+
+    def unscored(self, request: ModelRequest, tenant: str, at: datetime) -> Plan:
+        """Decide as `plan` does, but without a score: a stored answer does not depend on that."""
         self._check_sampling(request)
         max_tokens = request.get("max_tokens")
         if max_tokens is None:
             max_tokens = self.policy.max_tokens(request.task)
         content = measure(request.body)
         needs = needs_of(request, max_tokens, len(content.image_sizes))
-        question = self._question(request, needs, content, tenant, at, self._score(request, tenant))
-        return self._concluded(weigh(question), pin)
+        return self._concluded(weigh(self._question(request, needs, content, tenant, at)), None)
+
+    def scored(self, plan: Plan) -> Plan:
+        """Return a plan that was made without a score as it would be with one, if its task has one."""
+        question = plan.weighed.question
+        score = self._score(plan.request, question.tenant) if plan.is_learned else None
+        if score is None:
+            return plan
+        return self._concluded(weigh(replace(question, score=score)), plan.pin)
 
     def continued(self, plan: Plan, pin: Pin) -> Plan:
         """Return a plan made without a pin as it would be with this one."""
@@ -92,7 +104,7 @@ class Planner:
         return Plan(
             request=request,
             weighed=weighed,
-            decision=decision.with_reasons(_adjustments(question, levers)),
+            decision=decision.with_reasons(adjustments(question, levers)),
             needs=needs,
             content=question.content,
             levers=levers,
@@ -101,6 +113,7 @@ class Planner:
             ladder=ladder,
             score=question.score,
             unclear=unclear,
+            is_learned=is_learned(request, question.tenant, question.policy),
         )
 
     def _unclear(self, question: Question, decision: Decision) -> tuple[Candidate, ...]:
@@ -269,25 +282,11 @@ class Planner:
         plan.levers.learn(self._observations.lengths, usage.output_tokens, stop_reason)
 
     def _score(self, request: ModelRequest, tenant: str) -> Score | None:
-        """Return what the local score says, None where the task is not learned, or nothing is fitted."""
-        if self._scores is None or not is_learned(request, tenant, self.policy):
-            return None
-        return self._scores.score(request, tenant, self.policy)
+        """Return what the local score says of a learned task, None where nothing is fitted."""
+        return None if self._scores is None else self._scores.score(request, tenant, self.policy)
 
     def _check_sampling(self, request: ModelRequest) -> None:
         given = [name for name in SAMPLING_PARAMETERS if name in request.members]
         if given and self.policy.sampling is Sampling.REJECT:
             problem = "current models do not take it; leave it out, or let the policy's `sampling` drop it"
             raise InvalidRequest(*(Violation(f"messages_json.{name}", problem) for name in given))
-
-
-def _adjustments(question: Question, levers: Levers) -> Iterator[Reason]:
-    """Yield what is changed in the body besides the model, as reasons."""
-    needs, sampling = question.needs, question.policy.sampling
-    if question.request.get("max_tokens") is None and not levers.limits:
-        yield Reason("max_tokens_default", f"{needs.max_tokens} by policy")
-    yield from levers.reasons
-    if needs.sampling and sampling is Sampling.DROP:
-        yield Reason("sampling_dropped", ", ".join(needs.sampling))
-    elif needs.sampling:
-        yield Reason("sampling_old_version", f"API version {OLD_VERSION} still takes it")

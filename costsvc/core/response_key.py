@@ -17,7 +17,7 @@ from typing import Any
 from costsvc.core.json_text import Member
 from costsvc.core.near_identical import RULES_VERSION
 
-FORM_VERSION = 1
+FORM_VERSION = 2
 """Raised with every change to what is hashed or how: old entries are then never met again."""
 
 _LEFT_OUT = frozenset({"model", "stream", "max_tokens"})
@@ -48,9 +48,9 @@ class Question:
     """What determines an answer. `members` are the body's, `max_tokens` the ones in effect.
 
     `candidates` are the models that constraints and rules left, in their order; `pin` is the one that the
-    caller or the conversation insists on, "" for none; `checks` is what the answer is verified against, as
-    JSON; `headers` go along to the provider; `dropped` are members that are not sent, and `levers` what may
-    make it shorter, as JSON.
+    caller insists on, "" for none; `checks` is what the answer is verified against, as JSON; `headers` go
+    along to the provider; `dropped` are members that are not sent, and `levers` what may make it shorter, as
+    JSON.
     """
 
     members: Mapping[str, Member]

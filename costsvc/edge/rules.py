@@ -76,7 +76,8 @@ def plainly_keeps_rules(request: v1.Request) -> bool:
         and len(request.model) <= _MAX_MODEL_CHARS
         and (not request.HasField("max_cost_nano_usd") or request.max_cost_nano_usd > 0)
         and not (request.min_tier or request.max_tier or request.betas)
-        and not (request.cache_mode or request.routing_mode or request.marker_mode)
+        and request.cache_mode in _CACHE_MODES
+        and not (request.routing_mode or request.marker_mode)
         and not request.HasField("accept")
         and _has_plain_labels(request.labels)
     )
@@ -100,6 +101,7 @@ def _has_plain_labels(labels: Mapping[str, str]) -> bool:
     )
 
 
+_CACHE_MODES = frozenset(v1.CacheMode.values())
 _FORMATS = frozenset(v1.StreamFormat.values())
 _ROLES = frozenset({v1.ROLE_UNSPECIFIED, v1.ROLE_USER, v1.ROLE_ASSISTANT})
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib import resources
+from types import TracebackType
 from typing import Any
 
 import hiredis
@@ -158,35 +158,54 @@ def open_store(
     return Redis.from_pool(pool)
 
 
-@asynccontextmanager
-async def translated(budget_s: float = STORE_BUDGET_S) -> AsyncIterator[None]:
+class translated:  # noqa: N801 - reads as a function; a generator would cost as much as what it guards
     """Bound everything inside to `budget_s` and raise StoreUnavailable where the store is away.
 
     Inside `one_call` it is bounded by what the call has left, too. A reply that says that the request itself
     is wrong passes through: it is a defect here, not an outage.
     """
-    exchange = _Exchange()
-    token = _exchange.set(exchange)
-    try:
-        with trip(budget_s, exchange.counts) as left_s:
-            if left_s <= 0:
-                raise StoreUnavailable("this call has waited for the store long enough")
-            limit = asyncio.timeout(left_s)
-            try:
-                async with limit:
-                    yield
-            except (*_AWAY, driver.ResponseError) as error:
-                if isinstance(error, driver.ResponseError) and not says_away(error):
-                    raise
-                problem = f"{type(error).__name__}: {error}"
-                is_fair = budget_s <= STORE_BUDGET_S and 2 * left_s >= STORE_BUDGET_S and not _is_late(limit)
-                if exchange.presence is not None and _is_conclusive(error, exchange.presence, is_fair):
-                    exchange.presence.lose(problem)
-                raise StoreUnavailable(problem) from error
-            if exchange.presence is not None:
-                exchange.presence.note_answer()
-    finally:
-        _exchange.reset(token)
+
+    __slots__ = ("_budget_s", "_exchange", "_left_s", "_limit", "_token", "_trip")
+
+    def __init__(self, budget_s: float = STORE_BUDGET_S) -> None:
+        self._budget_s = budget_s
+
+    async def __aenter__(self) -> None:
+        self._exchange = _Exchange()
+        self._trip = trip(self._budget_s, self._exchange.counts)
+        self._left_s = self._trip.__enter__()
+        if self._left_s <= 0:
+            self._trip.__exit__(None, None, None)
+            raise StoreUnavailable("this call has waited for the store long enough")
+        self._token = _exchange.set(self._exchange)
+        self._limit = asyncio.timeout(self._left_s)
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            self._translate(late)
+        else:
+            if isinstance(error, (*_AWAY, driver.ResponseError)):
+                self._translate(error)
+            if error is None and self._exchange.presence is not None:
+                self._exchange.presence.note_answer()
+        finally:
+            self._trip.__exit__(None, None, None)
+            _exchange.reset(self._token)
+
+    def _translate(self, error: Exception) -> None:
+        """Raise what a failure means, unless it is a defect here."""
+        if isinstance(error, driver.ResponseError) and not says_away(error):
+            return
+        problem, presence = f"{type(error).__name__}: {error}", self._exchange.presence
+        is_fair = self._budget_s <= STORE_BUDGET_S <= 2 * self._left_s and not _is_late(self._limit)
+        if presence is not None and _is_conclusive(error, presence, is_fair):
+            presence.lose(problem)
+        raise StoreUnavailable(problem) from error
 
 
 def says_away(error: driver.ResponseError) -> bool:

@@ -92,17 +92,19 @@ class _Purse:
     left_s: float
     depth: int = 0
     since_s: float = 0.0
+    counts: bool = False
 
     def enter(self) -> float:
         now_s = monotonic()
         if self.depth == 0:
-            self.since_s = now_s
+            self.since_s, self.counts = now_s, False
         self.depth += 1
         return self.left_s - (now_s - self.since_s)
 
     def leave(self, *, counts: bool) -> None:
         self.depth -= 1
-        if self.depth == 0 and counts:
+        self.counts |= counts
+        if self.depth == 0 and self.counts:
             self.left_s -= monotonic() - self.since_s
 
 
@@ -120,18 +122,22 @@ def one_call(budget_s: float = STORE_BUDGET_S) -> Iterator[None]:
         _purse.reset(token)
 
 
-@contextmanager
-def trip(budget_s: float, counts: Callable[[], bool] = lambda: True) -> Iterator[float]:
+class trip:  # noqa: N801 - reads as a function; one is made for every use of the store
     """Give how long a trip to the store may take: `budget_s`, or what its call has left.
 
     `counts` tells at its end whether the call has less left by it.
     """
-    purse = _purse.get()
-    if purse is None:
-        yield budget_s
-        return
-    left_s = purse.enter()
-    try:
-        yield min(budget_s, left_s)
-    finally:
-        purse.leave(counts=counts())
+
+    __slots__ = ("_budget_s", "_counts", "_purse")
+
+    def __init__(self, budget_s: float, counts: Callable[[], bool] = lambda: True) -> None:
+        self._budget_s = budget_s
+        self._counts = counts
+
+    def __enter__(self) -> float:
+        self._purse = _purse.get()
+        return self._budget_s if self._purse is None else min(self._budget_s, self._purse.enter())
+
+    def __exit__(self, *_: object) -> None:
+        if self._purse is not None:
+            self._purse.leave(counts=self._counts())

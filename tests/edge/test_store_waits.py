@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from costsvc import v1
-from costsvc.data import read_text
 from costsvc.store import presence
+from tests.policies import uncached
 
 NAMESPACE = """
 [response_cache.help]
@@ -28,7 +28,7 @@ NAMED = {"request_id": "r", "conversation_id": "c"}
 async def cached(serve: Any, tmp_path: Path) -> AsyncIterator[Any]:
     """Run a service whose task faq has a namespace."""
     file = tmp_path / "policy.toml"
-    file.write_text(read_text("policy.toml") + NAMESPACE)
+    file.write_text(uncached() + NAMESPACE)
     async with serve(policy=file) as service:
         yield service
 
