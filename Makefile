@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= $(HOME)/.local/share/costsvc
 READY := .venv/.ready
 
-.PHONY: run test faults demo proto lint format bench bench-quality bench-router bench-cache lock clean help
+.PHONY: run test faults demo proto lint format bench bench-quality bench-router bench-cache bench-prompt-cache lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -68,6 +68,9 @@ bench-router: .venv-router/.ready  ## score the local router on recorded outcome
 
 bench-cache: .venv-router/.ready  ## score near-identical questions on labelled pairs: make bench-cache PAIRS=file.parquet
 	@.venv-router/bin/python -m benchmarks.near_identical "$(PAIRS)"
+
+bench-prompt-cache: $(READY)  ## compare ways to place cache breakpoints over days of virtual time
+	@$(BIN)/python -m benchmarks.prompt_cache
 
 lock:  ## resolve dependencies anew
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --extra server --extra router --extra dev -o requirements.lock pyproject.toml

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from costsvc.core.odds import Odds
 from costsvc.core.prefixes import LOOK_BACK_POSITIONS, Spot
-from costsvc.core.reuse import ONE_HOUR_S, Odds
+from costsvc.core.reuse import ONE_HOUR_S
 
 
 class Ratios(NamedTuple):
@@ -42,7 +43,6 @@ class Option(NamedTuple):
     tokens: float
     live_s: int
     soon: float
-    hour: float
     between: float
     ttl: str
 
@@ -146,7 +146,7 @@ def _later(kept: Sequence[tuple[Option, bool]]) -> float:
         segment = option.tokens - (kept[at - 1][0].tokens if at else 0.0)
         if is_hour:
             between = option.between
-            later += segment * option.hour
+            later += segment * (option.soon + between)
         else:
             later += segment * (option.soon + between)
     return later

@@ -24,14 +24,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from costsvc.core.arrangement import Case, Option, Ratios, View
+from costsvc.core.odds import Odds, foresee, inherited, known_of
 from costsvc.core.prefixes import HISTORY, LOOK_BACK_POSITIONS, MOST_MARKERS, TAIL, Prefixes
 from costsvc.core.rates import Rates
-from costsvc.core.reuse import FIVE_MINUTES_S, ONE_HOUR_S, Reuse, foresee, inherited, known_of
+from costsvc.core.reuse import FIVE_MINUTES_S, ONE_HOUR_S, Reuse
 
 _SURELY_S = 2
 """So long before its end an entry no longer counts on: the request reaches the provider a little later."""
 
 _LEAST = 1e-3
+_DOUBT = 1.1
+"""What a write must bring for what it costs more than plain input: less is within the error of the odds."""
 
 
 class Marker(NamedTuple):
@@ -92,7 +95,7 @@ def weigh_spots(
     The end of an earlier turn that nobody has seen is left out: what is between what is known and the end
     of the prompt will be written with the latter.
     """
-    each = input_tokens / max(prefixes.chars, 1)
+    each = input_tokens / max(prefixes.size, 1)
     kinds = {name: known_of(kin.get(name), name) for name in prefixes.kin}
     parent: Reuse | None = None
     views = []
@@ -111,7 +114,7 @@ def weigh_spots(
         elif spot.kin == HISTORY and not spot.marker:
             continue
         odds = foresee(leaned, kinds[name], now_s)
-        views.append(View(spot, spot.chars * each, live_s, odds, own is not None))
+        views.append(View(spot, spot.size * each, live_s, odds, own is not None))
     return views
 
 
@@ -158,22 +161,37 @@ def _options(views: Sequence[View], ratios: Ratios, min_tokens: int) -> list[Opt
 
     Whatever uses a longer prefix uses the shorter one: so the shorter one is worth no less.
     """
-    soon = hour = between = 0.0
+    soon = between = 0.0
     found = []
     for view in reversed(views):
         if view.tokens < min_tokens and not view.spot.marker:
             continue
-        odds, saved = view.odds, 1 - ratios.read
-        most_5m, most_1h = ratios.write_5m - ratios.read, ratios.write_1h - ratios.read
-        read_5m = min(most_5m, saved / max(1 - odds.again_5m, _LEAST))
-        read_1h = min(most_1h, saved / max(1 - odds.again_1h, _LEAST))
-        soon = max(soon, odds.within_5m * read_5m)
-        hour = max(hour, odds.within_1h * read_1h)
-        between = max(between, (odds.within_1h - odds.within_5m) * min(most_5m, read_1h))
+        worth = worth_of(view.odds, ratios)
+        soon, between = max(soon, worth[0]), max(between, worth[1])
         spot = view.spot
-        found.append(Option(view, spot.position, view.tokens, view.live_s, soon, hour, between, spot.marker))
+        found.append(Option(view, spot.position, view.tokens, view.live_s, soon, between, spot.marker))
     found.reverse()
     return found
+
+
+def worth_of(odds: Odds, ratios: Ratios) -> tuple[float, float]:
+    """Return what a live entry saves later calls per token: for 5 minutes, and by lasting an hour instead.
+
+    The next use reads what it would have written, or paid, otherwise. An hour-long entry also outlives the
+    longer gaps: it counts how many of them come before one of more than an hour, each of which spares
+    another write, or how likely there is one, which would have been the time for an hour-long write.
+    """
+    saved, most_5m = 1 - ratios.read, ratios.write_5m - ratios.read
+    soon, hour, soon_s, hour_s, soon_m, hour_m = odds
+    read_5m = min(most_5m, saved / max(1 - soon_s, _LEAST))
+    ends_s, ends_m = max(1 - soon_s, _LEAST), max(1 - hour_m, _LEAST)
+    # After a short gap `gaps_s` longer ones are to come, after a longer one `gaps_m`.
+    gaps_s = hour_s / max(ends_s - hour_s * soon_m / ends_m, _LEAST) * (1 + hour_m / ends_m)
+    gaps_m = (soon_m * gaps_s + hour_m) / ends_m
+    gaps = soon * gaps_s + hour * (1 + gaps_m)
+    any_gap = soon * hour_s / ends_s + hour
+    read_m = min(most_5m, saved * (1 + (soon_m + hour_m) / max(1 - soon_m - hour_m, _LEAST)))
+    return soon * read_5m, min(gaps * read_m, any_gap * (ratios.write_1h - ratios.read))
 
 
 def _worth_marking(options: Sequence[Option], case: Case) -> list[Option]:
@@ -186,13 +204,13 @@ def _worth_marking(options: Sequence[Option], case: Case) -> list[Option]:
         if option.ttl:
             deeper = option
             continue
-        if deeper is not None and option.soon <= deeper.soon and option.hour <= deeper.hour:
+        if deeper is not None and option.soon <= deeper.soon and option.between <= deeper.between:
             in_reach = deeper.position - option.position < LOOK_BACK_POSITIONS
             if option is not read or in_reach:
                 continue
         above = option.tokens - below
-        gain_5m = option.soon - ratios.write_5m + 1
-        gain_1h = option.hour - ratios.write_1h + 1
+        gain_5m = option.soon - (ratios.write_5m - 1) * _DOUBT
+        gain_1h = option.soon + option.between - (ratios.write_1h - 1) * _DOUBT
         if option.live_s or max(gain_5m, gain_1h) > 0 or above * gain_1h + below * option.between > 0:
             found.append(option)
             deeper = option

@@ -12,7 +12,7 @@ one block, and whatever breakpoints the caller set. Where tools are spelt otherw
 a million characters, digests of the same content may differ, or those of unlike content be equal: either
 would cost a cache miss, never an answer.
 
-Sizes are characters: what share of the prompt's tokens lies before a spot is all that is asked of them.
+Sizes are bytes of content: what share of the prompt's tokens lies before a spot is all that is asked of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Spot(NamedTuple):
     block: int
     kin: str
     digest: bytes
-    chars: int
+    size: int
     position: int
     marker: str
 
@@ -54,11 +54,11 @@ class Spot(NamedTuple):
 class Prefixes:
     """The spots of one request in prompt order.
 
-    `chars` is the size of the whole prompt, and `marker_count` that of all the caller's breakpoints.
+    `size` is that of the whole prompt, and `marker_count` that of all the caller's breakpoints.
     """
 
     spots: tuple[Spot, ...]
-    chars: int
+    size: int
     marker_count: int
 
     @property

@@ -1,7 +1,7 @@
 """How often a prefix comes again: a few counters, from which the odds of its next use can be read.
 
     state = settle(states, sightings)       after an answer: what was seen of each spot of its prompt
-    odds = foresee(own, kin, at_s, kind)    before a call: will this prefix come again within 5 min, 1 h?
+    odds = foresee(own, kind, at_s)         core/odds, before a call: will this prefix come again?
 
 Every use has a row: how long ago the one before was (`NEW`, `SHORT` up to 5 minutes, `MEDIUM` up to an
 hour, `LONG`). For each row a state counts uses, and after how many of them the next came within 5 minutes,
@@ -22,26 +22,16 @@ wins, and what is lost are whole observations, which biases nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 NEW, SHORT, MEDIUM, LONG = range(4)
+_SLOTS, _SLOT_S, _DAY_S = 6, 14_400, 86_400
+_SATURDAY = 5
 FIVE_MINUTES_S, ONE_HOUR_S = 300, 3600
-_ROWS = range(4)
-_USES, _SHORT, _MEDIUM, _WIDTH = 0, 1, 2, 3
+ROWS = range(LONG + 2 * _SLOTS)
+_SHORT, _MEDIUM, WIDTH = 1, 2, 3
 MOST_USES, MOST_TRIES = 120, 60
-
-_KIN_WEIGHT, _POOL_WEIGHT, _PRIOR_WEIGHT = 3.0, 2.0, 2.0
-_READ_WEIGHT = 10.0
-_PRIORS = {
-    "tools": (0.4, 0.5),
-    "system": (0.4, 0.5),
-    "document": (0.18, 0.3),
-    "history": (0.1, 0.15),
-    "tail": (0.1, 0.15),
-}
-"""Before anything is known of a kind: a system prompt is marked at its first use, a turn is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +51,7 @@ class Reuse:
     one_hour: bool = False
     tried: int = 0
     read: int = 0
-    counts: tuple[int, ...] = (0,) * 12
+    counts: tuple[int, ...] = (0,) * (WIDTH * len(ROWS))
 
     def pack(self) -> str:
         """Return the state as it is stored, in about 60 bytes."""
@@ -76,7 +66,7 @@ def unpack(text: str) -> Reuse:
         ValueError: it is not one.
     """
     last_s, row, kin, counted, warm_until_s, one_hour, tried, read, *counts = text.split(" ")
-    if len(counts) != _WIDTH * len(_ROWS) or int(row) not in _ROWS:
+    if len(counts) != WIDTH * len(ROWS) or int(row) not in ROWS:
         raise ValueError(f"not the statistics of a prefix: {text[:80]!r}")
     return Reuse(
         int(last_s),
@@ -137,29 +127,35 @@ def _again(own: Reuse, kin: MutableMapping[str, Reuse], seen: Sighting) -> Reuse
     """Return a known state after one more use; its kin learns what followed the use before."""
     row = gap_row(own, seen.at_s)
     if own.counted:
-        kin[own.kin] = _followed(kin.get(own.kin, Reuse()), own.row, row)
-    return _use(replace(_followed(own, own.row, row), row=row), row)
+        kin[own.kin] = followed(kin.get(own.kin, Reuse()), own.row, row)
+    return _use(replace(followed(own, own.row, row), row=row), row)
 
 
 def gap_row(own: Reuse, at_s: int) -> int:
     """Return the row of a use at an instant, by the time since the last."""
     gap_s = at_s - own.last_s
-    return SHORT if gap_s <= FIVE_MINUTES_S else MEDIUM if gap_s <= ONE_HOUR_S else LONG
+    if gap_s <= FIVE_MINUTES_S:
+        return SHORT
+    if gap_s <= ONE_HOUR_S:
+        return MEDIUM
+    weekday = (at_s // _DAY_S + 3) % 7  # the epoch began on a Thursday
+    return LONG + at_s % _DAY_S // _SLOT_S + (_SLOTS if weekday >= _SATURDAY else 0)
 
 
-def _followed(state: Reuse, row: int, by: int) -> Reuse:
-    if by == LONG:
+def followed(state: Reuse, row: int, by: int) -> Reuse:
+    """Return a state that has seen what came after a use."""
+    if by >= LONG:
         return state
-    return _add(state, _WIDTH * row + (_SHORT if by == SHORT else _MEDIUM))
+    return _add(state, WIDTH * row + (_SHORT if by == SHORT else _MEDIUM))
 
 
 def _use(state: Reuse, row: int) -> Reuse:
-    at = _WIDTH * row
+    at = WIDTH * row
     state = _add(state, at)
     if state.counts[at] <= MOST_USES:
         return state
     counts = list(state.counts)
-    counts[at : at + _WIDTH] = [count // 2 for count in counts[at : at + _WIDTH]]
+    counts[at : at + WIDTH] = [count // 2 for count in counts[at : at + WIDTH]]
     return replace(state, counts=tuple(counts), tried=state.tried // 2, read=state.read // 2)
 
 
@@ -182,72 +178,3 @@ def _tried(state: Reuse, read: bool) -> Reuse:
     if tried > MOST_TRIES:
         tried, came = tried // 2, came // 2
     return replace(state, tried=tried, read=came)
-
-
-class Odds(NamedTuple):
-    """The chance that a prefix comes again: within 5 minutes, within the hour.
-
-    The other two are the same for the use after that one, should it come as soon.
-    """
-
-    within_5m: float
-    within_1h: float
-    again_5m: float
-    again_1h: float
-
-
-class Kind(NamedTuple):
-    """What is known of one kind of spots: the odds for each row, and how many relied-on reads came true."""
-
-    rows: tuple[tuple[float, float], ...]
-    tried: int
-    read: int
-
-
-def known_of(kin: Reuse | None, name: str) -> Kind:
-    """Return what a kind's own counters say, leaning on its rows together, and those on a prior."""
-    prior_5m, prior_1h = _PRIORS[name.split(".", 1)[0]]
-    counts = (kin or Reuse()).counts
-    uses = sum(counts[_USES::_WIDTH]) + _PRIOR_WEIGHT
-    short = sum(counts[_SHORT::_WIDTH]) + _PRIOR_WEIGHT * prior_5m
-    within = sum(counts[_MEDIUM::_WIDTH]) + _PRIOR_WEIGHT * (prior_1h - prior_5m) + short
-    pool = (min(short / uses, 1.0), min(within / uses, 1.0))
-    rows = tuple(_row(counts, row, pool, _POOL_WEIGHT) for row in _ROWS)
-    return Kind(rows, kin.tried if kin else 0, kin.read if kin else 0)
-
-
-def foresee(own: Reuse | None, kind: Kind, at_s: int) -> Odds:
-    """Return the odds of a prefix that is being used at an instant, None for one that was never seen."""
-    row, counts = NEW, _NONE
-    if own is not None:
-        row = gap_row(own, at_s)
-        counts = _followed(own, own.row, row).counts
-    tried, read = kind.tried, kind.read
-    if own is not None:
-        tried, read = tried + own.tried, read + own.read
-    kept = (read + _READ_WEIGHT) / (tried + _READ_WEIGHT)
-    now = _row(counts, row, kind.rows[row], _KIN_WEIGHT)
-    soon = _row(counts, SHORT, kind.rows[SHORT], _KIN_WEIGHT)
-    later = _row(counts, MEDIUM, kind.rows[MEDIUM], _KIN_WEIGHT)
-    share = now[0] / now[1] if now[1] else 0.0
-    again_1h = share * soon[1] + (1 - share) * later[1]
-    return Odds(now[0] * kept, now[1] * kept, soon[0] * kept, again_1h * kept)
-
-
-_NONE = (0,) * (_WIDTH * len(_ROWS))
-
-
-def _row(counts: tuple[int, ...], row: int, prior: tuple[float, float], weight: float) -> tuple[float, float]:
-    """Return the odds after a use in some row: within 5 minutes, within the hour."""
-    at = _WIDTH * row
-    uses, short = counts[at] + weight, counts[at + _SHORT] + weight * prior[0]
-    within = counts[at + _MEDIUM] + weight * (prior[1] - prior[0]) + short
-    return (short / uses if short < uses else 1.0, within / uses if within < uses else 1.0)
-
-
-def inherited(parent: Reuse | None) -> Reuse | None:
-    """Return what a turn that continues another goes by, until it has a history of its own."""
-    return parent if parent is not None and parent.counted else None
-
-
-Known = Mapping[bytes, Reuse]

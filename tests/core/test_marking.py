@@ -11,10 +11,11 @@ from costsvc.config import load_catalog_files
 from costsvc.core.arrangement import View
 from costsvc.core.markers import Marker, MarkerPlan, plan_markers, ratios_of, weigh_spots
 from costsvc.core.marking import insertions, mark, take_out
+from costsvc.core.odds import Odds
 from costsvc.core.prefix_walk import read_prefixes
 from costsvc.core.prefixes import KIN, MOST_MARKERS, Prefixes
 from costsvc.core.request import ModelRequest
-from costsvc.core.reuse import Odds, Reuse
+from costsvc.core.reuse import Reuse
 from costsvc.provider_sim import models, prompt
 from costsvc.provider_sim.errors import ApiError
 from tests.core.prompts import SEEDS, as_request, requests
@@ -30,7 +31,7 @@ def statistics(prefixes: Prefixes, seed: int) -> tuple[dict[bytes, Reuse], dict[
 
     def state(kin: str) -> Reuse:
         counts = []
-        for _ in range(4):
+        for _ in range(len(Reuse().counts) // 3):
             uses = chance.randrange(50)
             short = chance.randint(0, uses)
             counts += [uses, short, chance.randint(0, uses - short)]
@@ -52,7 +53,7 @@ def planned(request: ModelRequest, seed: int, *, batch: bool = False) -> MarkerP
     """Return the plan under random statistics."""
     prefixes = read_prefixes(request)
     states, kin = statistics(prefixes, seed)
-    tokens = max(prefixes.chars // 4, 1)
+    tokens = max(prefixes.size // 4, 1)
     views = weigh_spots(prefixes, states, kin, input_tokens=tokens, now_s=NOW_S)
     return plan_markers(
         views,
@@ -147,7 +148,7 @@ def test_the_tail_alone_can_be_marked_in_any_layout(request: ModelRequest, seed:
     spot = random.Random(seed).choice(prefixes.spots or (None,))
     if spot is None:
         return
-    view = View(spot, 1_000.0, 0, Odds(1, 1, 1, 1), is_known=False)
+    view = View(spot, 1_000.0, 0, Odds(1, 0, 1, 0, 1, 0), is_known=False)
     changed = mark(request, [Marker(view, "1h", is_callers=False)])
     sent = json.loads(request.body_with(changed))
     assert places(read_prefixes(as_request(sent))) == {(spot.member, spot.at, max(spot.block, 0), "1h")}

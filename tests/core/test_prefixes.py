@@ -78,7 +78,7 @@ def test_spots_come_in_prompt_order_and_can_be_marked(seed: int) -> None:
     """Each is longer than the one before, and no thinking, unknown block or empty text is among them."""
     body = make_body(seed, markers=False)
     found = spots(body)
-    assert all(a.chars <= b.chars and a.position <= b.position for a, b in pairwise(found))
+    assert all(a.size <= b.size and a.position <= b.position for a, b in pairwise(found))
     assert len({spot.digest for spot in found}) == len(found)
     assert {spot.kin for spot in found} <= set(KIN)
     for spot in found:

@@ -3,19 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costsvc.core.reuse import (
-    LONG,
-    MOST_USES,
-    NEW,
-    Reuse,
-    Sighting,
-    foresee,
-    gap_row,
-    inherited,
-    known_of,
-    settle,
-    unpack,
-)
+from costsvc.core.odds import foresee, inherited, known_of
+from costsvc.core.reuse import LONG, MOST_USES, NEW, Reuse, Sighting, gap_row, settle, unpack
 
 GAPS = st.lists(st.integers(0, 10_000), max_size=60)
 
@@ -46,9 +35,9 @@ def test_odds_are_probabilities(gaps: list[int]) -> None:
     states, kinds = watched(gaps)
     for own in (None, states[b"a"]):
         odds = foresee(own, known_of(kinds["system.0"], "system.0"), 2_000_000)
-        assert 0 <= odds.within_5m <= odds.within_1h <= 1
-        assert 0 <= odds.again_5m <= 1
-        assert 0 <= odds.again_1h <= 1
+        assert 0 <= odds.within_5m <= odds.within_1h <= 1 + 1e-9
+        for at in (0, 2, 4):
+            assert 0 <= odds[at] <= odds[at] + odds[at + 1] <= 1 + 1e-9
 
 
 def test_odds_come_near_what_happens() -> None:
@@ -72,7 +61,7 @@ def test_what_never_comes_again_is_soon_given_up() -> None:
 
 def test_bursts_are_told_from_pauses() -> None:
     """After a pause another follows; after a short gap, another short one."""
-    states, kinds = watched([*[10] * 9, 90_000] * 20)
+    states, kinds = watched([*[10] * 9, 90_000] * 60)
     kind = known_of(kinds["system.0"], "system.0")
     own = states[b"a"]
     in_burst, after = foresee(own, kind, own.last_s + 10), foresee(own, kind, own.last_s + 90_000)
@@ -93,7 +82,7 @@ def test_a_turn_takes_over_its_conversation() -> None:
                 Sighting(digest=new, kin="tail", at_s=at_s, parent=last),
             ],
         )
-    assert states[bytes([5])].counts == (1, 1, 0, 5, 4, 0, 0, 0, 0, 0, 0, 0)
+    assert states[bytes([5])].counts[:6] == (1, 1, 0, 5, 4, 0)
     assert kinds["tail"].counts == states[bytes([5])].counts
     assert inherited(states[bytes([4])]) is None
     assert inherited(states[bytes([5])]) is not None

@@ -10,19 +10,20 @@
 -- ARGV[5] the names of the kinds, with spaces between   ARGV[6..] the key of each, then for each prefix: its key, and
 -- `<kind, from 1> <prefix that it continues, from 1, or 0> <moves> <warm until, s> <for an hour> <tried> <read>`
 --
--- A state is `<last use, s> <row> <kind> <counted> <warm until, s> <for an hour> <tried> <read>`, and for each of 4 rows:
+-- A state is `<last use, s> <row> <kind> <counted> <warm until, s> <for an hour> <tried> <read>`, and for each of 15 rows:
 -- uses, next within 5 minutes, next within the hour. Returns how many prefixes found their place taken.
 
 local LAST, ROW, KIN, COUNTED, WARM, HOUR, TRIED, READ, COUNTS = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local SHORT, MEDIUM, LONG = 1, 2, 3
+local SHORT, MEDIUM, LONG, ROWS = 1, 2, 3, 15
 local MOST_USES, MOST_TRIES = 120, 60
+local SLOT_S, SLOTS, DAY_S = 14400, 6, 86400
 local ID = 20
 
 local n, at = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local function fresh(kin)
   local state = { 0, 0, kin, 0, 0, 0, 0, 0 }
-  for cell = COUNTS, COUNTS + 11 do
+  for cell = COUNTS, COUNTS + 3 * ROWS - 1 do
     state[cell] = 0
   end
   return state
@@ -33,7 +34,7 @@ local function parse(text)
   for word in string.gmatch(text, '%S+') do
     state[#state + 1] = #state + 1 == KIN and word or tonumber(word)
   end
-  if #state ~= COUNTS + 11 then
+  if #state ~= COUNTS + 3 * ROWS - 1 then
     return nil
   end
   return state
@@ -51,7 +52,7 @@ local function use(state, row)
 end
 
 local function followed(state, row, by)
-  if by ~= LONG then
+  if by < LONG then
     local cell = COUNTS + 3 * row + by
     state[cell] = state[cell] + 1
   end
@@ -65,7 +66,20 @@ local function tried(state, read)
 end
 
 local function uses(state)
-  return state[COUNTS] + state[COUNTS + 3] + state[COUNTS + 6] + state[COUNTS + 9]
+  local sum = 0
+  for cell = COUNTS, COUNTS + 3 * ROWS - 1, 3 do
+    sum = sum + state[cell]
+  end
+  return sum
+end
+
+-- The row of a use; after a long gap it goes by the time of the day, and by whether it is a Saturday or a Sunday.
+local function row_of(gap)
+  if gap <= 3600 then
+    return gap <= 300 and SHORT or MEDIUM
+  end
+  local weekday = (math.floor(at / DAY_S) + 3) % 7
+  return LONG + math.floor(at % DAY_S / SLOT_S) + (weekday >= 5 and SLOTS or 0)
 end
 
 -- What lies at the places now, and the states of what is asked for.
@@ -102,8 +116,7 @@ for index = 1, n do
     if moves == '1' and own[COUNTED] == 1 then
       continued[index] = true
     end
-    local gap = at - own[LAST]
-    local row = gap <= 300 and SHORT or gap <= 3600 and MEDIUM or LONG
+    local row = row_of(at - own[LAST])
     if own[COUNTED] == 1 then
       followed(kin(own[KIN]), own[ROW], row)
     end

@@ -1,0 +1,1 @@
+"""Policies of prompt caching, compared over days of virtual time."""
