@@ -5,7 +5,7 @@
     book.observe(exchange, tenant, scope, task, sightings, at_s=...) with what follows an answer
 
 Each tenant has a fixed number of places, and a prefix has one of them by its hash: so a tenant's statistics
-take a bounded amount of memory, about 200 bytes a place, whatever its callers send. A prefix that is new
+take a bounded amount of memory, about 250 bytes a place, whatever its callers send. A prefix that is new
 does not drive out one in use. What is not there was not seen: then a kind's own statistics, or none, have to
 do. Nothing here is money, and everything has a time to live.
 """
@@ -26,7 +26,7 @@ from costsvc.store.connection import Script
 from costsvc.store.exchange import Exchange, Pending
 
 PLACES = 1 << 16
-"""Of a tenant, at about 200 bytes each."""
+"""Of a tenant, at about 250 bytes each."""
 
 KEPT_ONCE = timedelta(days=1)
 """How long a prefix that was seen once is remembered: most are never seen again."""
