@@ -249,6 +249,7 @@ def _question(request: ModelRequest, members: Mapping[str, Member], model: str) 
         model=model,
         cache_mode=CacheMode.BYPASS,
         caller_markers_only=True,
+        is_beside=True,
     )
 
 

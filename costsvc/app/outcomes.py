@@ -10,7 +10,7 @@ from enum import Enum
 from costsvc.app.admin import Page
 from costsvc.app.learner import Learner
 from costsvc.app.pages import page_size, read_token, write_token
-from costsvc.core.errors import UnknownResponse
+from costsvc.core.errors import InvalidRequest, UnknownResponse, Violation
 from costsvc.core.local_score import Fit
 from costsvc.core.policy import Policy
 from costsvc.core.request import Tier
@@ -115,9 +115,9 @@ class Outcomes:
             StoreUnavailable: no answer in time.
         """
         query, rows = f"pairs {tenant}", min(size or LARGEST_PAIRS_PAGE, LARGEST_PAIRS_PAGE)
-        last = read_token(token, query)
+        last = _moment(read_token(token, query))
         oldest = self._clock.now() - self._policy().shadowing.kept
-        after = max(datetime.fromisoformat(last), oldest) if last else oldest
+        after = max(last, oldest) if last else oldest
         found = await self._pairs.list(tenant, after=after, size=rows + 1)
         shown = tuple(found[:rows])
         following = shown[-1].made_at.isoformat() if len(found) > rows else ""
@@ -144,3 +144,14 @@ class Outcomes:
         if fit is None:
             return "fitted by another version of costsvc" if name else "not fitted yet, or not for a month"
         return fit.why_not(policy.first_models)
+
+
+def _moment(last: str) -> datetime | None:
+    """Return the instant of the last pair of a page, None before the first."""
+    try:
+        moment = datetime.fromisoformat(last) if last else None
+    except ValueError:
+        moment = None
+    if last and (moment is None or moment.tzinfo is None):
+        raise InvalidRequest(Violation("page_token", "is not a token of this service"))
+    return moment

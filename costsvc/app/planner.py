@@ -187,7 +187,8 @@ class Planner:
 
     def _levers(self, question: Question, model: Model) -> Levers:
         """Return the request as the levers of its task leave it on a model."""
-        length = question.policy.lengths.get(question.request.task)
+        request = question.request
+        length = None if request.is_beside else question.policy.lengths.get(request.task)
         return pull(length, self._observations.lengths, question, model) if length else untouched(question)
 
     def consider(self, plan: Plan, name: str, tenant: str, at: datetime) -> Candidate:

@@ -181,6 +181,7 @@ class Shadows:
             model=model,
             betas=request.betas if task == SHADOW_TASK else (),
             cache_mode=CacheMode.BYPASS,
+            is_beside=True,
         )
         return self._planner.plan(side, tenant, at)
 

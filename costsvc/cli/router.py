@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from google.protobuf.json_format import MessageToJson
 
 from costsvc.cli.budget import all_pages
 from costsvc.cli.remote import administer, as_json_text, operator_options
@@ -123,7 +122,7 @@ def record_outcome(
 def pairs(*, tenant: str, target: str, as_json: bool) -> None:
     """Show TENANT's pairs of answers, of the routed model and of the baseline.
 
-    With --json also their texts, one pair a line.
+    With --json also their texts.
     """
 
     async def fetch(client: Client, token: str) -> ListPairsResponse:
@@ -134,11 +133,9 @@ def pairs(*, tenant: str, target: str, as_json: bool) -> None:
         whole.pairs.extend(page.pairs)
 
     response = administer(target, lambda client: all_pages(client, fetch, join))
-    if as_json:
-        for pair in response.pairs:
-            click.echo(MessageToJson(pair, preserving_proto_field_name=True, indent=None))
-        return
-    click.echo(table(_PAIR_HEADERS, [_pair_row(each) for each in response.pairs], left=_PAIR_TEXT_COLUMNS))
+    rows = [_pair_row(each) for each in response.pairs]
+    shown = table(_PAIR_HEADERS, rows, left=_PAIR_TEXT_COLUMNS)
+    click.echo(as_json_text(response) if as_json else shown)
 
 
 def _pair_row(pair: AnswerPair) -> tuple[str, ...]:

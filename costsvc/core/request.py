@@ -70,6 +70,8 @@ class ModelRequest:
     caller_markers_only: bool = False
     betas: Sequence[str] = ()
     checks: Checks | None = None
+    is_beside: bool = False
+    """costsvc asks it on its own account: nothing is done to it that is done to what callers ask."""
     is_shown_early: bool = False
     """The answer reaches its caller while it is written: nothing can follow when it fails its checks."""
 

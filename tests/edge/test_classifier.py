@@ -165,6 +165,16 @@ async def test_the_text_is_shown_as_data_in_the_same_geography(asking):
     assert "secret" not in question["system"]
 
 
+async def test_the_levers_of_a_task_do_not_change_the_question(serve, policy):
+    """They are for what callers ask."""
+    levers = '[length.chat]\nstop_sequences = ["END"]\nprobe_share = "0"\n[tasks]\n'
+    async with serve(policy=policy(("[tasks]\n", levers))) as service:
+        await service.complete(known(service.sim, "what is it about tyres", "simple"), task="chat")
+        question, answered = [json.loads(each.body) for each in service.sim.requests]
+        assert "stop_sequences" not in question
+        assert answered["stop_sequences"] == ["END"]
+
+
 async def test_a_verdict_is_kept_for_its_tenant_alone(asking):
     """The same text is asked about once, also by another process; another tenant pays for its own."""
     text = known(asking.sim, "what is it about tyres", "simple")

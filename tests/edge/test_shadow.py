@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -191,7 +192,7 @@ async def test_a_judge_that_goes_by_the_order_or_says_anything_else_teaches_noth
         assert not status.tasks
 
 
-async def test_pairs_belong_to_their_tenant_and_are_erased_with_it(serve, policy):
+async def test_pairs_belong_to_their_tenant_and_are_erased_with_it(serve, policy, refused):
     """Nobody else's list has them; pages follow each other."""
     async with serve(policy=policy(ALL)) as service:
         for n in range(3):
@@ -206,6 +207,13 @@ async def test_pairs_belong_to_their_tenant_and_are_erased_with_it(serve, policy
                 break
             request.page_token = page.next_page_token
         assert asked == ["Question 0", "Question 1", "Question 2"]
+        for last in ("", "yesterday", "2026-11-22T12:00:00"):
+            token = urlsafe_b64encode(json.dumps(["pairs default", last]).encode()).decode()
+            request.page_token = token
+            if last:
+                assert (await refused(service.admin.ListPairs(request))).violations.keys() == {"page_token"}
+            else:
+                assert len((await service.admin.ListPairs(request)).pairs) == 2
         erased = await service.admin.DeleteTenantData(v1.DeleteTenantDataRequest(tenant="default"))
         assert {each.kind: each.erased_count for each in erased.contents}["shadow_pairs"] == 1
         assert not await listed(service, 0)
