@@ -188,6 +188,21 @@ def test_check_config_prints_what_is_in_force() -> None:
     assert re.search(r"^faq +simple +512$", result.stdout, re.MULTILINE)
 
 
+def test_check_config_shows_what_makes_calls_shorter(tmp_path: Path) -> None:
+    """By task, where the policy has any; a cap that nobody accepts is a mistake with its line."""
+    policy, shipped = tmp_path / "policy.toml", read_text("policy.toml")
+    policy.write_text(f"{shipped}\n[length.faq]\neffort = 'low'\nprobe_share = '0'\n")
+    assert program("check-config", "--policy", policy).stdout.splitlines()[-2:] == [
+        "task  shortened by",
+        "faq   effort low",
+    ]
+    policy.write_text(f"{shipped}\n[length.faq]\ncap_tokens = 9\n")
+    line = len(shipped.splitlines()) + 3
+    assert f":{line}: length.faq: cap_tokens: needs truncate_ok = true" in sentence(
+        program("check-config", "--policy", policy)
+    )
+
+
 def test_check_config_takes_overlays(tmp_path: Path) -> None:
     """A discount changes the prices printed, and the catalogue's hash."""
     overlay = tmp_path / "contract.toml"

@@ -121,8 +121,6 @@ class Plan:
 def adjustments(question: Question, levers: Levers) -> Iterator[Reason]:
     """Yield what is changed in the body besides the model and markers, as reasons."""
     needs, sampling = question.needs, question.policy.sampling
-    if question.request.get("max_tokens") is None and not levers.limits:
-        yield Reason("max_tokens_default", f"{needs.max_tokens} by policy")
     yield from levers.reasons
     if needs.sampling and sampling is Sampling.DROP:
         yield Reason("sampling_dropped", ", ".join(needs.sampling))

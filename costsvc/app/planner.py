@@ -180,9 +180,9 @@ class Planner:
     def _moved(self, plan: Plan, decision: Decision) -> Plan:
         """Return the plan on another model, with what is done to the request for that one."""
         levers = self._levers(plan.weighed.question, decision.model)
-        undone = {reason.code for reason in plan.levers.reasons}
-        kept = tuple(reason for reason in decision.reasons if reason.code not in undone)
-        decision = replace(decision, reasons=(*kept, *levers.reasons))
+        if levers.reasons != plan.levers.reasons:
+            kept = tuple(reason for reason in decision.reasons if reason not in plan.levers.reasons)
+            decision = replace(decision, reasons=(*kept, *levers.reasons))
         return replace(plan, decision=decision, levers=levers)
 
     def _levers(self, question: Question, model: Model) -> Levers:

@@ -73,10 +73,12 @@ class Levers:
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """What was done, as steps of a decision."""
+        is_default = self.request.get("max_tokens") is None and not self.limits
+        default = (Reason("max_tokens_default", f"{self.max_tokens} by policy"),) if is_default else ()
         tidy = (Reason("prompt_tidied", self.tidied.words),) if self.tidied else ()
         names = ", ".join(self.left_out)
         probe = (Reason("length_probe", f"without {names}, to measure what that saves"),) if names else ()
-        return (*tidy, *(lever.reason for lever in self.pulled), *probe)
+        return (*default, *tidy, *(lever.reason for lever in self.pulled), *probe)
 
     def reductions(self, output_tokens: int, stop_reason: str) -> tuple[Reduction, ...]:
         """Return what the levers kept out of a call that was answered with so many tokens, in their order."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from costsvc.core.json_text import Member
 
-LONGEST_CHARS = 200_000
+LONGEST_CHARS = 50_000
 """Longer texts stay as they are."""
 
 SHORTEST_REPEATED_CHARS = 40
@@ -39,6 +39,8 @@ _CLOSING = re.compile(rf"</(?:{_KEPT_TAGS})\s*>", re.IGNORECASE)
 _FENCE = re.compile(r"[ \t>\-*+0-9.)]*(`{3,}|~{3,})")
 _FENCE_END = re.compile(r"[ \t>]*(`{3,}|~{3,})[ \t\r]*")
 _INDENT = ("    ", "\t")
+_UNTIDY = re.compile(r"[ \t]\r?(?:\n|\Z)|(?:\A|\n)\r?\n\r?(?:\n|\Z)")
+"""White space before the end of a line, or two blank lines in a row: most texts have neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ def tidy_text(text: str) -> tuple[str, Removed]:
 
     Lines of code stay, and so do the blank ones around them, and a text that would be empty.
     """
-    read = text.split("\n") if len(text) <= LONGEST_CHARS else []
+    read = text.split("\n") if len(text) <= LONGEST_CHARS and _UNTIDY.search(text) else []
     kept = _kept(read)
     if any(_may_be_code(line) for line, is_kept in zip(read, kept, strict=True) if not is_kept):
         return text, Removed()
@@ -160,9 +162,10 @@ def _kept(lines: Sequence[str]) -> list[bool]:
     """Tell of each line whether it is code, or may be: fenced, tagged, indented, or a row of a table."""
     kept, fence, depth = [], "", 0
     for line in lines:
-        opened, closed = len(_OPENING.findall(line)), len(_CLOSING.findall(line))
-        is_kept = bool(fence or depth or opened)
-        depth = max(depth + opened - closed, 0)
+        is_kept = bool(fence or depth)
+        if "<" in line:
+            opened, closed = len(_OPENING.findall(line)), len(_CLOSING.findall(line))
+            is_kept, depth = is_kept or opened > 0, max(depth + opened - closed, 0)
         if fence:
             end = _FENCE_END.fullmatch(line)
             fence = "" if end and end[1].startswith(fence) else fence

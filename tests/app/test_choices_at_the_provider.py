@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import aiohttp
@@ -23,9 +24,12 @@ from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import NoModelFits
+from costsvc.core.length import Length
+from costsvc.core.lengths import LEAST_CALLS
 from costsvc.core.policy import Policy, Sampling, read_policy
 from costsvc.core.request import ModelRequest, Tier, read_messages_json
 from costsvc.core.rules import Rule
+from costsvc.core.usage import Usage
 from costsvc.provider_sim import start
 from tests.policies import uncached
 
@@ -206,6 +210,58 @@ async def test_neither_rules_nor_conversations_lead_to_a_refusal(
     for each in (planned, *(fallback for fallback in fallbacks if fallback)):
         status, message = await answer(provider, each.body(stream=False), dict(each.headers))
         assert (status, message) == (200, ""), each.decision.model.id
+
+
+LIMITED = Length(
+    cap_tokens=16,
+    default_quantile=Fraction(9, 10),
+    ceiling_tokens=128_000,
+    tidy_prompts=True,
+    stop_sequences=("END",),
+    probe_share=Fraction(1, 4),
+)
+SCHEMA = {"type": "object", "additionalProperties": False}
+LENGTHS = st.builds(
+    replace,
+    st.sampled_from([LIMITED, Length(json_schema=SCHEMA, tidy_prompts=True), Length()]),
+    effort=st.sampled_from(["", "low", "high", "max"]),
+    thinking_off=st.booleans(),
+)
+
+
+@MANY
+@given(
+    body=BODIES.filter(is_sound),
+    model=st.sampled_from(CALLABLE),
+    length=LENGTHS,
+    seen=st.none() | st.tuples(st.integers(1, 5_000), st.booleans()),
+    says_max_tokens=st.booleans(),
+)
+async def test_no_lever_leads_to_a_refusal(
+    provider: aiohttp.ClientSession,
+    body: dict[str, Any],
+    model: str,
+    length: Length,
+    seen: tuple[int, bool] | None,
+    says_max_tokens: bool,
+) -> None:
+    """A request that a model answers is answered by it, and by each fallback, with the levers of its task."""
+    members = {name: value for name, value in body.items() if says_max_tokens or name != "max_tokens"}
+    request = ModelRequest(members=read_messages_json(json.dumps(members).encode()), task="faq", model=model)
+    policy, observations = replace(POLICY, default_max_tokens=2_000, tasks={}), Observations()
+    levered = Planner(CATALOG, PolicyInForce(replace(policy, lengths={"faq": length})), observations)
+    try:
+        planned = levered.plan(request, "tenant", NOON)
+    except NoModelFits:
+        return
+    for _ in range(LEAST_CALLS if seen else 0):
+        tokens, is_cut = seen or (0, False)
+        levered.learn(planned, "tenant", Usage(output_tokens=tokens), "max_tokens" if is_cut else "end_turn")
+        planned = levered.plan(request, "tenant", NOON)
+    fallbacks = (levered.fall_back(planned, name, "tenant", NOON, "is away") for name in policy.models)
+    for each in (planned, *(fallback for fallback in fallbacks if fallback)):
+        status, message = await answer(provider, each.body(stream=False), dict(each.headers))
+        assert (status, message) == (200, ""), (each.decision.model.id, each.body(stream=False))
 
 
 @MANY

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.accept import Checks
-from costsvc.core.candidates import Question
+from costsvc.core.candidates import Question, Reason
 from costsvc.core.constraints import needs_of, thinking_problem
 from costsvc.core.content import measure
 from costsvc.core.length import Length
@@ -67,9 +67,22 @@ def pulled(
     return pull(length, lengths or Lengths(), question(asked(body, **said)), CATALOG.resolve(model))
 
 
+def done(levers: Levers) -> tuple[Reason, ...]:
+    """Return the reasons but for the policy's plain default."""
+    return tuple(reason for reason in levers.reasons if reason.code != "max_tokens_default")
+
+
 def codes(levers: Levers) -> list[str]:
-    """Return the codes of the reasons."""
-    return [reason.code for reason in levers.reasons]
+    """Return their codes."""
+    return [reason.code for reason in done(levers)]
+
+
+def test_a_default_is_said_where_no_lever_sets_it() -> None:
+    """Once, whatever else is done."""
+    assert pulled(Length(effort="high"), model=HAIKU).reasons[0] == Reason(
+        "max_tokens_default", "1000 by policy"
+    )
+    assert [reason.code for reason in pulled(CAP).reasons] == ["length_cap"]
 
 
 def test_a_cap_limits_the_answer() -> None:
@@ -79,7 +92,7 @@ def test_a_cap_limits_the_answer() -> None:
         assert (levers.max_tokens, codes(levers)) == (16, ["length_cap"])
     for max_tokens in (0, 1, 16):
         levers = pulled(CAP, {"max_tokens": max_tokens})
-        assert (levers.max_tokens, levers.reasons) == (max_tokens, ())
+        assert (levers.max_tokens, done(levers)) == (max_tokens, ())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +116,7 @@ def test_no_answer_is_cut_whose_tail_may_matter(
     """Not with tools, structure, checks of the text, or thinking, which a cut would leave nothing behind."""
     levers = pulled(CAP, body, model=model, **said)
     assert levers.max_tokens == body.get("max_tokens", BASE)
-    assert levers.reasons == ()
+    assert done(levers) == ()
 
 
 def test_checks_that_stand_a_cut_let_it_be() -> None:
@@ -130,11 +143,11 @@ def test_a_missing_limit_is_made_of_what_was_observed() -> None:
         lengths = Lengths()
         for _ in range(LEAST_CALLS):
             levers = pulled(length, lengths=lengths)
-            assert (levers.max_tokens, levers.reasons) == (BASE, ())
+            assert (levers.max_tokens, done(levers)) == (BASE, ())
             levers.learn(lengths, observed, "end_turn")
         levers = pulled(length, lengths=lengths)
         assert levers.max_tokens == limit
-        [reason] = levers.reasons
+        [reason] = done(levers)
         assert reason.code == "max_tokens_observed"
         assert reason.detail == f"{limit}: quantile 0.9 of the last 20 answers is {observed}"
         assert pulled(length, {"max_tokens": 700}, lengths=lengths).max_tokens == 700
@@ -146,11 +159,11 @@ def test_answers_that_are_cut_raise_the_limit_to_the_ceiling() -> None:
     lengths = Lengths()
     for _ in range(LEAST_CALLS):
         pulled(length, lengths=lengths).learn(lengths, 5, "refusal")
-    assert pulled(length, lengths=lengths).reasons == ()
+    assert done(pulled(length, lengths=lengths)) == ()
     for _ in range(LEAST_CALLS):
         pulled(length, lengths=lengths).learn(lengths, 100, "max_tokens")
     levers = pulled(length, lengths=lengths)
-    assert (levers.max_tokens, levers.reasons[0].detail) == (
+    assert (levers.max_tokens, done(levers)[0].detail) == (
         2_000,
         "2000: quantile 0.9 of the last 20 answers was cut",
     )
@@ -172,9 +185,9 @@ def test_effort_is_set_where_a_model_has_it_and_nobody_else_did() -> None:
     """The model's own default is left unsaid; what the caller wrote stays, byte for byte."""
     low = Length(effort="low", probe_share=Fraction(0))
     assert pulled(low, model=HAIKU).request.get("output_config") == {"effort": "low"}
-    assert pulled(low, model=OLD).reasons == ()
-    assert pulled(Length(effort="medium"), model=HAIKU).reasons == ()
-    assert pulled(low, {"output_config": {"effort": "max"}}, model=HAIKU).reasons == ()
+    assert done(pulled(low, model=OLD)) == ()
+    assert done(pulled(Length(effort="medium"), model=HAIKU)) == ()
+    assert done(pulled(low, {"output_config": {"effort": "max"}}, model=HAIKU)) == ()
     body = b'{"messages":[{"role":"user","content":"x"}],"output_config": {"x": 1.50e0 } }'
     request = ModelRequest(members=read_messages_json(body), task="label")
     levers = pull(low, Lengths(), question(request), CATALOG.resolve(HAIKU))
@@ -186,7 +199,7 @@ def test_effort_is_set_where_a_model_has_it_and_nobody_else_did() -> None:
 def test_effort_never_asks_for_what_a_model_refuses() -> None:
     """Above high, Opus 5 cannot have its thinking off."""
     eager = Length(effort="max", probe_share=Fraction(0))
-    assert pulled(eager, {"thinking": {"type": "disabled"}}, model="claude-opus-5").reasons == ()
+    assert done(pulled(eager, {"thinking": {"type": "disabled"}}, model="claude-opus-5")) == ()
     assert codes(pulled(eager, model="claude-opus-5")) == ["effort_set"]
     both = Length(effort="max", thinking_off=True, probe_share=Fraction(0))
     assert codes(pulled(both, model="claude-opus-5")) == ["thinking_off"]
@@ -198,7 +211,7 @@ def test_stop_sequences_are_added_where_a_cut_does_no_harm() -> None:
     assert pulled(stop).request.get("stop_sequences") == ["##", "END"]
     assert pulled(stop, {"stop_sequences": []}).request.get("stop_sequences") == ["##", "END"]
     for body in ({"stop_sequences": ["x"]}, {"tools": [TOOL]}):
-        assert pulled(stop, body).reasons == ()
+        assert done(pulled(stop, body)) == ()
 
 
 def test_a_schema_is_added_where_nothing_else_is_expected() -> None:
@@ -216,8 +229,8 @@ def test_a_schema_is_added_where_nothing_else_is_expected() -> None:
         {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
         {"messages": [{"role": "user", "content": [{"type": "document", "citations": {"enabled": True}}]}]},
     ):
-        assert pulled(schema, body, model=HAIKU).reasons == ()
-    assert pulled(schema, model=HAIKU, checks=Checks(values=frozenset({"blue"}))).reasons == ()
+        assert done(pulled(schema, body, model=HAIKU)) == ()
+    assert done(pulled(schema, model=HAIKU, checks=Checks(values=frozenset({"blue"})))) == ()
     assert codes(pulled(schema, model=HAIKU, checks=Checks(no_truncation=True))) == ["schema_added"]
 
 
@@ -264,7 +277,7 @@ def test_a_prompt_is_tidied_where_no_form_of_it_is_kept() -> None:
         ({"messages": [question, {"role": "assistant", "content": "So."}, question]}, {}, HAIKU),
         ({}, {}, OPUS),
     ):
-        assert pulled(tidy, body | changes, model=model, **said).reasons == ()
+        assert done(pulled(tidy, body | changes, model=model, **said)) == ()
 
 
 def test_a_tidied_prompt_saves_a_token_a_place_at_most() -> None:
@@ -322,8 +335,8 @@ def test_a_share_of_calls_goes_without_and_says_so() -> None:
     assert all(60 < count < 140 for count in by_count[:2])
     without = next(levers for levers in found if not levers.pulled)
     assert without.max_tokens == BASE
-    assert without.reasons[0].code == "length_probe"
-    assert without.reasons[0].detail == "without stop_sequences_added, length_cap, to measure what that saves"
+    assert done(without)[0].code == "length_probe"
+    assert done(without)[0].detail == "without stop_sequences_added, length_cap, to measure what that saves"
     turns = [
         pulled(length, {"messages": [{"role": "user", "content": f"q{n}"}]}, conversation_id="c")
         for n in range(50)

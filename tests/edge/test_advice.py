@@ -19,7 +19,7 @@ async def advice(service: Any, **fields: Any) -> dict[str, Any]:
 
 async def test_advice_is_worth_what_the_tasks_calls_of_a_month_would_save(service: Any) -> None:
     """By the calls in the ledger; without any it says what a thousand would save."""
-    asked = {"task": "classification", "system": SYSTEM}
+    asked = {"task": "classification", "system": SYSTEM, "marker_mode": v1.MARKER_MODE_CALLER_ONLY}
     before = await advice(service, **asked)
     assert {
         "shorten_fixed_part",

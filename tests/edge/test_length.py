@@ -12,7 +12,7 @@ import pytest
 from costsvc import v1
 from costsvc.app import policies
 from costsvc.core.lengths import LEAST_CALLS
-from costsvc.data import read_text
+from tests.policies import uncached
 
 EXPLAIN = "Explain in some detail why the sky is blue, number {n}?"
 SIMPLE, MEDIUM = "claude-haiku-5-5", "claude-sonnet-5-5"
@@ -32,7 +32,7 @@ def policy(tmp_path: Path) -> Any:
 
     def write(tables: str) -> str:
         path = tmp_path / "policy.toml"
-        path.write_text(f"{read_text('policy.toml')}\n{tables}")
+        path.write_text(f"{uncached()}\n{tables}")
         return str(path)
 
     return write
