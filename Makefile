@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= $(HOME)/.local/share/costsvc
 READY := .venv/.ready
 
-.PHONY: run test faults demo proto lint format bench bench-quality bench-router bench-cache bench-prompt-cache lock clean help
+.PHONY: run test faults demo proto lint format bench bench-quality bench-router bench-cache bench-prompt-cache bench-cache-size bench-side-by-side lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -71,6 +71,18 @@ bench-cache: .venv-router/.ready  ## score near-identical questions on labelled 
 
 bench-prompt-cache: $(READY)  ## compare ways to place cache breakpoints over days of virtual time
 	@$(BIN)/python -m benchmarks.prompt_cache
+
+bench-cache-size: $(READY)  ## what a million stored answers take, and how long it takes to find one
+	@$(BIN)/python -m benchmarks.cache_size
+
+# Another product, with what it needs: never a part of ours.
+.venv-litellm/.ready: benchmarks/side_by_side.txt
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/side_by_side.txt
+	@touch $@
+
+bench-side-by-side: $(READY) .venv-litellm/.ready  ## what a hit costs here, and in LiteLLM's proxy
+	@LITELLM=.venv-litellm/bin/litellm $(BIN)/python -m benchmarks.side_by_side
 
 lock:  ## resolve dependencies anew
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --extra server --extra router --extra dev -o requirements.lock pyproject.toml

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-
-import pyarrow.parquet as pq
+from typing import Any
 
 from costsvc.core.near_identical import near_key
 
@@ -49,8 +49,7 @@ def p99_us(texts: list[str]) -> float:
     return sorted(taken)[int(len(taken) * 0.99)] * 1e6
 
 
-def main(path: str) -> int:
-    rows = pq.read_table(path).to_pylist()
+def judge(rows: Sequence[Mapping[str, Any]]) -> int:
     by_source: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for row in rows:
         by_source[row["source"]].append((row["label"], is_hit(row["text_a"], row["text_b"])))
@@ -72,6 +71,15 @@ def main(path: str) -> int:
     missed += ["near misses"] * (false > 0) + ["time"] * (longest_us > LONGEST_US)
     print(f"gates missed: {', '.join(missed) or 'none'}")
     return 1 if missed else 0
+
+
+def main(path: str) -> int:
+    if not Path(path).is_file():
+        print("name the pairs: make bench-cache PAIRS=file.parquet", file=sys.stderr)
+        return 2
+    import pyarrow.parquet as pq  # noqa: PLC0415 - large, and only for the file
+
+    return judge(pq.read_table(path).to_pylist())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from benchmarks.bench import page
 from benchmarks.bench.neighbour import percentile
 from benchmarks.bench.processes import ProcessFailed, Program, python
 from benchmarks.bench.table import Row, as_markdown, spread
+from benchmarks.near_identical import judge, near_misses
+from benchmarks.near_identical import main as score_pairs
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(4.0, "ok"), (4.01, "MISSED")])
@@ -108,3 +110,33 @@ def _children(pid: int) -> list[str]:
 
 def _runs(pid: str) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+SAME = {"source": "banking", "label": 1, "text_a": "What is my limit?", "text_b": "what's my limit"}
+OTHER = SAME | {"label": 0, "text_b": "What is my fee?"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "gate"),
+    [
+        ([SAME, OTHER], ""),
+        ([SAME | {"label": 0}], "banking"),
+        ([SAME | {"source": "qqp", "label": 0}], "qqp"),
+    ],
+)
+def test_a_false_hit_among_the_pairs_misses_its_gate(
+    rows: list[dict[str, str]], gate: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The source is named, and the exit code says it; the pairs of the tests are among those scored."""
+    code = judge(rows)
+    missed = capsys.readouterr().out.splitlines()[-1].removeprefix("gates missed: ").split(", ")
+    assert ("banking" in missed, "qqp" in missed) == (gate == "banking", gate == "qqp")
+    assert code == (missed != ["none"])
+    assert "near misses" not in missed
+    assert len(near_misses()) >= 300
+
+
+def test_pairs_that_are_not_there_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a sentence."""
+    assert score_pairs("") == 2
+    assert "PAIRS=" in capsys.readouterr().err
