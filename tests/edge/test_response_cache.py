@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from redis.asyncio import Redis
 
 from costsvc import v1
 from costsvc.core.message_stream import MessageAssembler
@@ -421,8 +422,7 @@ def mistake(response_id: str) -> v1.ReportCacheMistakeRequest:
 async def test_a_near_identical_question_gets_the_stored_answer(near: Any) -> None:
     """The response says so, what was asked, how long ago, and by which rules it is the same."""
     first = await near.complete(ASKED, task="faq", max_tokens=4000)
-    await stored(near, text=ASKED, max_tokens=4000)
-    answer = await near.complete(DRESSED, task="faq", max_tokens=4000)
+    answer = await stored(near, text=DRESSED, max_tokens=4000)
     assert answer.cache_outcome == v1.CACHE_OUTCOME_NEAR_IDENTICAL
     assert answer.message_json == first.message_json
     origin = answer.cache_origin
@@ -439,10 +439,7 @@ async def test_a_near_identical_question_gets_the_stored_answer(near: Any) -> No
 async def test_a_reported_mistake_blocks_the_pair_for_good(near: Any, refused: Any) -> None:
     """In both directions, also after the other question was answered itself; and too many switch it off."""
     await near.complete(ASKED, task="faq", max_tokens=4000)
-    await stored(near, text=ASKED, max_tokens=4000)
-    wrong = await near.complete(DRESSED, task="faq", max_tokens=4000)
-    await near.booked(3)
-    await near.admin.ReportCacheMistake(mistake(wrong.response_id))
+    await reported(near, await stored(near, text=DRESSED, max_tokens=4000))
     again = await near.complete(DRESSED, task="faq", max_tokens=4000)
     assert again.cache_outcome == MISS
     await stored(near, text=DRESSED, max_tokens=4000)
@@ -513,11 +510,12 @@ async def test_a_mistake_among_identical_questions_removes_the_answer(cached: An
     assert (await cached.complete(task="faq")).cache_outcome == MISS
 
 
-async def test_a_shadow_only_compares(serve: Any, tmp_path: Path) -> None:
+async def test_a_shadow_only_compares(serve: Any, store: Redis, tmp_path: Path) -> None:
     """Every question is paid, and whether the stored answer would have said the same is counted."""
     async with serve(policy=policy(tmp_path, NEAR.replace('"on"', '"shadow"'))) as service:
         await service.complete(ASKED, task="faq", max_tokens=4000)
-        await stored(service, text=ASKED, max_tokens=4000)
+        while not await store.keys("cache:*:near"):  # noqa: ASYNC110 - a store has no event
+            await asyncio.sleep(0.005)
         assert (await service.complete(DRESSED, task="faq", max_tokens=4000)).cache_outcome == MISS
         text = service.running.parts.calls.metrics.text().decode()
         assert 'costsvc_cache_shadow_total{namespace="help",outcome="unclear"} 1.0' in text
