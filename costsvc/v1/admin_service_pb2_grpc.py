@@ -154,11 +154,12 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenantData(self, request, context):
-        """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-        score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
-        conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
-        a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
-        ended. Repeating it is safe.
+        """Erases the contents that are kept for a tenant: answers, and the questions that are kept with them where
+        near-identical ones are looked up or answers are compared; deferred requests; which model its conversations are
+        with; what was learned from its calls. Money stays: entries with the labels, tasks and conversation ids that callers
+        gave them, sums, budgets, archives; for a day also which request_ids were answered, or a repeat would be paid again;
+        and batches, with the stored answers that their items got, for 30 days. What calls that still run store after this
+        is not erased: repeat it when they have ended. Repeating it is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,11 +59,12 @@ class AdminServiceStub:
     the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
-    """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-    score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
-    conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
-    a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
-    ended. Repeating it is safe.
+    """Erases the contents that are kept for a tenant: answers, and the questions that are kept with them where
+    near-identical ones are looked up or answers are compared; deferred requests; which model its conversations are
+    with; what was learned from its calls. Money stays: entries with the labels, tasks and conversation ids that callers
+    gave them, sums, budgets, archives; for a day also which request_ids were answered, or a repeat would be paid again;
+    and batches, with the stored answers that their items got, for 30 days. What calls that still run store after this
+    is not erased: repeat it when they have ended. Repeating it is safe.
     """
     InvalidateCache: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.InvalidateCacheRequest, _admin_service_pb2.InvalidateCacheResponse]
     """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
@@ -117,11 +118,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     the same later has the last word: an entry with the signed difference is added.
     """
     DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
-    """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-    score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
-    conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
-    a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
-    ended. Repeating it is safe.
+    """Erases the contents that are kept for a tenant: answers, and the questions that are kept with them where
+    near-identical ones are looked up or answers are compared; deferred requests; which model its conversations are
+    with; what was learned from its calls. Money stays: entries with the labels, tasks and conversation ids that callers
+    gave them, sums, budgets, archives; for a day also which request_ids were answered, or a repeat would be paid again;
+    and batches, with the stored answers that their items got, for 30 days. What calls that still run store after this
+    is not erased: repeat it when they have ended. Repeating it is safe.
     """
     InvalidateCache: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.InvalidateCacheRequest, _admin_service_pb2.InvalidateCacheResponse]  # type: ignore[assignment]
     """Serves nothing any more that the response cache holds: of everybody, of a tenant, of one of its namespaces, or
@@ -214,11 +216,12 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DeleteTenantDataRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
-        """Erases the contents that are kept for a tenant: answers, which model its conversations are with, and what the local
-        score learned from the quality of answers. Prompts are kept in pairs of answers only, where the policy makes some. Money stays: entries with the labels, tasks and
-        conversation ids that callers gave them, sums, budgets, archives; for a day also which request_ids were answered, or
-        a repeat would be paid again. What calls that still run store after this is not erased: repeat it when they have
-        ended. Repeating it is safe.
+        """Erases the contents that are kept for a tenant: answers, and the questions that are kept with them where
+        near-identical ones are looked up or answers are compared; deferred requests; which model its conversations are
+        with; what was learned from its calls. Money stays: entries with the labels, tasks and conversation ids that callers
+        gave them, sums, budgets, archives; for a day also which request_ids were answered, or a repeat would be paid again;
+        and batches, with the stored answers that their items got, for 30 days. What calls that still run store after this
+        is not erased: repeat it when they have ended. Repeating it is safe.
         """
 
     @_abc_1.abstractmethod

@@ -49,6 +49,12 @@ STAYS = {
     "values": "how many values of labels were added up on a day",
     "claim": "for a day: a repeat of an answered request_id would be paid again",
     "answer_lead": "ends by itself within seconds",
+    "batch_keys.of_tenant": "which batches there are, for 30 days",
+    "batch_keys.requests": "for 30 days: a repeat of a request_id would create and pay a batch again",
+    "batch_keys.batch": "money",
+    "batch_keys.items": "money",
+    "batch_keys.marks": "money: an item that is booked is not booked again",
+    "batch_keys.answers": "what a batch still has to give its caller; for 30 days",
     "deferred_keys.item": "who pays and what became of it: no content",
 }
 NO_KEYS = {"hour_of", "day_of", "request_field", "balance_member", "of_day", "contents"}
