@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from marshal import dumps
 from typing import Any
 
@@ -21,24 +20,24 @@ _VERSION, _LIST_HEAD_BYTES = 2, 5
 _END_OF_MESSAGE = dumps(None, _VERSION)
 
 
-@dataclass(slots=True)
 class Walk:
     """What a walk through a prompt has come across; `parts` are not hashed yet.
 
     `size` is in bytes, but for what is binary. Without `has_markers` no block has one of the caller's.
     """
 
-    turn_ends: int
-    has_markers: bool = False
-    parts: list[bytes] = field(default_factory=list)
-    spots: list[Spot] = field(default_factory=list)
-    size: int = 0
-    position: int = 0
-    last_kind: str = ""
-    last_size: int = 0
-    marker_count: int = 0
-    state: Any = field(default_factory=hashlib.sha256)
-    last_markable: tuple[str, int, int] | None = None
+    def __init__(self, turn_ends: int) -> None:
+        self.turn_ends = turn_ends
+        self.has_markers = False
+        self.parts: list[bytes] = []
+        self.spots: list[Spot] = []
+        self.size = 0
+        self.position = 0
+        self.last_kind = ""
+        self.last_size = 0
+        self.last_markable: tuple[str, int, int] | None = None
+        self.marker_count = 0
+        self.state = hashlib.sha256()
 
     def add(self, value: Any) -> None:
         """Add a value that is no block."""
