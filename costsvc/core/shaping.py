@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 from costsvc.core.constraints import Needs, thinking_problem
 from costsvc.core.json_text import Member, to_json
@@ -31,8 +32,8 @@ class Shape:
 
     @property
     def key(self) -> str:
-        """What tells it from the same lever of another policy."""
-        return f"{self.path}={to_json(self.value)}"
+        """What tells it from the same lever of another policy: short, because many are remembered."""
+        return f"{self.path}={crc32(to_json(self.value).encode())}"
 
     @property
     def adds_to_prompt(self) -> bool:
