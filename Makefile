@@ -57,6 +57,9 @@ bench-quality: $(READY)  ## what ways of routing cost and get right, on question
 bench: $(READY)  ## measure the service against its targets
 	@$(BIN)/python -m benchmarks.bench
 
+bench-defer: $(READY)  ## defer 5,000 calls for two virtual days: what is kept, paid once, and at half price
+	@$(BIN)/python -m benchmarks.deferral
+
 # What reads recorded outcomes is large, and needed by this alone.
 .venv-router/.ready: benchmarks/router/requirements.lock
 	$(PYTHON) -m venv .venv-router

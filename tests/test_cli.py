@@ -30,14 +30,25 @@ from costsvc.store.embedded import EmbeddedValkey
 GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = Path(sys.executable).parent / "costsvc"
 COMMANDS = (
-    *("serve", "provider-sim", "complete", "route", "estimate", "report", "budget", "at-risk"),
+    *(
+        "serve",
+        "provider-sim",
+        "complete",
+        "defer",
+        "deferred",
+        "route",
+        "estimate",
+        "report",
+        "budget",
+        "at-risk",
+    ),
     *("router", "cache", "tenant", "audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
     *("router fit", "router status", "router record-outcome", "router pairs"),
     *("at-risk list", "at-risk resolve", "tenant delete-data"),
-    *("cache invalidate", "cache report-mistake"),
+    *("cache invalidate", "cache report-mistake", "deferred get", "deferred cancel"),
 )
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
 READY_S = 30

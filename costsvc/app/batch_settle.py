@@ -30,6 +30,9 @@ UNPRICED = "unpriced"
 Listener = Callable[[Batch, Sequence[ItemResult]], Awaitable[None]]
 """Whoever wants to know results; told of each at least once, before it is marked."""
 
+Review = Callable[[Batch, Sequence[ItemResult]], Awaitable[Sequence[ItemResult]]]
+"""Whoever knows more about the account of results, and returns them as they are to be booked; repeatable."""
+
 log = structlog.get_logger()
 
 
@@ -71,6 +74,7 @@ class BatchSettlement:
         clock: Clock,
     ) -> None:
         self.listeners: list[Listener] = []
+        self.reviews: list[Review] = []
         self._book = book
         self._upstream = upstream
         self._booking = booking
@@ -133,6 +137,8 @@ class BatchSettlement:
     async def _settle(self, reading: _Reading, results: Sequence[ItemResult], read_bytes: int) -> int:
         """Book some results; return how many were not booked before."""
         batch, part, now = reading.batch, reading.part, self._clock.now()
+        for review in self.reviews:
+            results = await review(batch, results)
         priced = [result for result in results if result.reported is not None]
         entries = [entry_of(result, batch, part, self._catalog, now) for result in priced]
         outcomes = await self._booking.book_all(entries) if entries else []

@@ -48,13 +48,16 @@ class Batcher:
         policy_in_force: PolicyInForce,
         clock: Clock,
     ) -> None:
-        self._view = view
+        self.view = view
         self._lease = lease
         self._submitting = submitting
         self._sending = sending
         self._policy_in_force = policy_in_force
         self._clock = clock
         self._next_at: datetime | None = None
+        self._looking = asyncio.Lock()
+        self.due_at: datetime | None = None
+        """When there is more to do, without news."""
 
     async def keep_deciding(self) -> None:
         """Look at the queue again and again, for as long as the process lives."""
@@ -62,9 +65,9 @@ class Batcher:
             try:
                 await self.look()
             except StoreUnavailable:
-                self._view.forget()  # the watch says when the store goes and comes
+                self.view.forget()  # the watch says when the store goes and comes
             except Exception:
-                self._view.forget()
+                self.view.forget()
                 log.exception("deferring_failed")  # tried again: nothing here may end this task
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -74,13 +77,18 @@ class Batcher:
         Raises:
             StoreUnavailable: some is done.
         """
-        now = self._clock.now()
+        async with self._looking:
+            await self._look(self._clock.now())
+
+    async def _look(self, now: datetime) -> None:
         if not await self._lease.take(now):
-            self._view.forget()
+            self.view.forget()
             return
-        changed = await self._view.look()
-        await self._submitting.adopt()
-        if changed or self._next_at is None or now >= self._next_at:
+        changed = await self.view.look()
+        is_due = self._next_at is None or now >= self._next_at
+        if is_due:
+            await self._submitting.tend()
+        if changed or is_due:
             await self._act(await self._decide(now), now)
 
     async def _decide(self, now: datetime) -> Moves:
@@ -93,16 +101,17 @@ class Batcher:
             cancel_lead=_CANCEL_LEAD,
             lanes=rules.lanes,
         )
-        view = self._view
+        view = self.view
         args = now, view.queued(now), view.running(), view.ran, limits
         if len(view.items) < _MANY:
             return decide(*args)
         return await asyncio.to_thread(decide, *args)
 
     async def _act(self, moves: Moves, now: datetime) -> None:
-        items = self._view.items
+        items = self.view.items
+        self.due_at = moves.next_at
         self._next_at = min(moves.next_at or now + _AT_LEAST_EVERY, now + _AT_LEAST_EVERY)
-        left = [item for item in self._view.sent_alone() if not self._sending.knows(item)]
+        left = [item for item in self.view.sent_alone() if not self._sending.knows(item)]
         alone = [items[member] for member in (*moves.again, *moves.alone) if member in items]
         self._sending.want((*left, *alone))
         for batch in moves.cancel:

@@ -18,7 +18,7 @@ from costsvc.app.batch_results import (
     refused_result,
     unsent_result,
 )
-from costsvc.app.batch_settle import Listener
+from costsvc.app.batch_settle import Listener, Review
 from costsvc.app.batch_submit import BatchSubmitter
 from costsvc.app.definitions import InForce
 from costsvc.app.ids import new_id
@@ -74,10 +74,12 @@ class Batches:
         upstream: BatchUpstream,
         clock: Clock,
         listeners: list[Listener],
+        reviews: list[Review],
     ) -> None:
         self.submitter = submitter
         self.poller = poller
         self.listeners = listeners
+        self.reviews = reviews
         self._planner = planner
         self._in_force = in_force
         self._spool = spool
@@ -87,9 +89,16 @@ class Batches:
         self._clock = clock
 
     async def create(
-        self, tenant: str, items: AsyncIterable[Iterable[Given]], options: BatchOptions
+        self,
+        tenant: str,
+        items: AsyncIterable[Iterable[Given]],
+        options: BatchOptions,
+        *,
+        batch_id: str = "",
     ) -> Created:
         """Take in a batch: when this returns it is on the disk and in the store, and will be sent.
+
+        `batch_id` is for callers of our own who must know it before; each is used once.
 
         Raises:
             BatchItemsRefused, BatchTooLarge, RequestIdReused: nothing was done.
@@ -104,7 +113,9 @@ class Batches:
                 await intake.add(some)
                 names |= set(intake.names)
                 self.submitter.writing |= names
-            return await self._accept(await self._batch(intake, tenant, options, started_at), intake)
+            return await self._accept(
+                await self._batch(intake, tenant, options, started_at, batch_id or new_id()), intake
+            )
         except BaseException as error:
             await intake.drop()
             if isinstance(error, OSError):
@@ -168,12 +179,14 @@ class Batches:
             async for page in pages:
                 yield page
 
-    async def _batch(self, intake: Intake, tenant: str, options: BatchOptions, created_at: datetime) -> Batch:
+    async def _batch(
+        self, intake: Intake, tenant: str, options: BatchOptions, created_at: datetime, batch_id: str
+    ) -> Batch:
         count, refused_count = intake.item_count, intake.refused_count
         if refused_count and (options.all_or_nothing or refused_count == count):
             raise BatchItemsRefused(intake.refused, refused_count)
         return Batch(
-            id=new_id(),
+            id=batch_id,
             tenant=tenant,
             options=options,
             fingerprint=intake.fingerprint,

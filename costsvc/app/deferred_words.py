@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from costsvc.app.attempt import Completed
+from costsvc.app.batch_results import ItemResult
+from costsvc.core.batch import Batch
 from costsvc.core.errors import CostsvcError
 from costsvc.core.request import ModelRequest
 
@@ -16,4 +18,5 @@ class Words:
 
     read: Callable[[bytes], ModelRequest]
     write_answer: Callable[[Completed], bytes]
+    write_result: Callable[[Batch, ItemResult], bytes]
     write_error: Callable[[CostsvcError], bytes]

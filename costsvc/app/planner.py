@@ -45,7 +45,7 @@ class Planner:
         chance: Chance = random.random,
     ) -> None:
         self.catalog = catalog
-        self._policy_in_force = policy_in_force
+        self.policy_in_force = policy_in_force
         self._observations = observations
         self._chance = chance
         self._scores = scores
@@ -53,7 +53,7 @@ class Planner:
     @property
     def policy(self) -> Policy:
         """The policy in force; one decision takes no time in which it could change."""
-        return self._policy_in_force.policy
+        return self.policy_in_force.policy
 
     def plan(self, request: ModelRequest, tenant: str, at: datetime, pin: Pin | None = None) -> Plan:
         """Decide how a request is answered; `pin` is where its conversation is.

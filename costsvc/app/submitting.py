@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -36,6 +36,14 @@ _BODIES_AT_ONCE, _BACK_AT_ONCE = 20, 50
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A batch as it stands; when it has ended, all its results were brought."""
+
+    began_at: datetime
+    has_ended: bool
+
+
 class Batching(Protocol):
     """What deferring wants of batches; `batch` is the id that it gives them."""
 
@@ -49,8 +57,8 @@ class Batching(Protocol):
             StoreUnavailable: there may be one.
         """
 
-    async def began_at(self, tenant: str, batch: str) -> datetime | None:
-        """Return when a batch was created, None where there is none."""
+    async def find(self, tenant: str, batch: str) -> Found | None:
+        """Return how a batch stands, None where there is none."""
 
     async def cancel(self, tenant: str, batch: str) -> bool:
         """Ask a batch to end; return whether there is one."""
@@ -119,23 +127,29 @@ class Submitting:
         if not exists or not items:
             await self._put_back(batch, items)
 
-    async def adopt(self) -> None:
-        """Know again the batches of who led before; put back what is in none.
+    async def tend(self) -> None:
+        """Know again the batches of who led before; put back what is in none, or in one that has ended.
+
+        A batch ends without results where the provider did not take it, or its replica is gone.
 
         Raises:
-            StoreUnavailable: some are not known yet.
+            StoreUnavailable: it is not done for some.
         """
-        now = self._clock.now()
         for batch, items in self._view.of_batches().items():
-            if batch in self._view.batches or batch in self._creating:
-                continue
-            began_at = await self._batching.began_at(items[0].tenant, batch)
-            if began_at is not None:
-                self._view.batches[batch] = Batch(items[0].tenant, began_at)
-                self._unborn.pop(batch, None)
-            elif now - self._unborn.setdefault(batch, now) >= UNBORN:
+            if batch not in self._creating:
+                await self._tend(batch, items)
+
+    async def _tend(self, batch: str, items: Sequence[Item]) -> None:
+        now, found = self._clock.now(), await self._batching.find(items[0].tenant, batch)
+        if found is None:
+            if now - self._unborn.setdefault(batch, now) >= UNBORN:
                 del self._unborn[batch]
                 await self._put_back(batch, items)
+            return
+        self._unborn.pop(batch, None)
+        self._view.batches.setdefault(batch, Batch(items[0].tenant, found.began_at))
+        if found.has_ended:
+            await self._put_back(batch, items)
 
     async def _create(self, batch: str, items: Sequence[Item]) -> None:
         """Create a batch; what it does not take is ended, or put back into the queue."""
@@ -147,22 +161,32 @@ class Submitting:
         except BudgetExceeded:
             await self._split(batch, items)
         except StoreUnavailable:
-            self._view.batches.pop(batch, None)  # adopted, or put back, when the store answers
-        except Exception:
-            log.exception("deferred_batch_failed", batch_id=batch, tenant=items[0].tenant)
-            await self._put_back(batch, items)
+            log.warning(
+                "deferred_batch_unknown", batch_id=batch
+            )  # `tend` finds it, or puts its requests back
+        except Exception as error:
+            log.exception("deferred_batch_failed", batch_id=batch, error=type(error).__name__)
+            await self._rest(batch, items)
         finally:
             self._creating.discard(batch)
 
     async def _split(self, batch: str, items: Sequence[Item]) -> None:
         """Put back what budgets have no room for as a whole; halves of it may fit."""
-        with suppress(StoreUnavailable):  # adopted, or put back, when the store answers
+        half = len(items) // 2
+        if not half:
+            await self._rest(batch, items)
+            return
+        with suppress(StoreUnavailable):  # `tend` puts back the rest
             await self._put_back(batch, items)
-            half = len(items) // 2
-            if not half:
-                self._view.rest(items[0], self._clock.now())
-            for part in (items[:half], items[half:]) if half else ():
-                await self.submit(part)
+            await self.submit(items[:half])
+            await self.submit(items[half:])
+
+    async def _rest(self, batch: str, items: Sequence[Item]) -> None:
+        """Put back what was refused for something that may pass; it is tried again in a while."""
+        for item in items:
+            self._view.rest(item, self._clock.now())
+        with suppress(StoreUnavailable):  # `tend` puts back the rest
+            await self._put_back(batch, items)
 
     async def _put_back(self, batch: str, items: Sequence[Item]) -> None:
         for at in range(0, len(items), _BACK_AT_ONCE):

@@ -10,6 +10,8 @@ _COMMANDS = {
     "serve": ("serve", "Run the service."),
     "provider-sim": ("provider_sim", "Run the simulated provider alone."),
     "complete": ("complete", "Ask for an answer, and see what it cost."),
+    "defer": ("defer", "Ask for an answer that may wait, at half price."),
+    "deferred": ("deferred", "See what became of a deferred request, or take it back."),
     "route": ("route", "Ask which model should answer, and why."),
     "estimate": ("estimate", "Ask what an answer would cost."),
     "report": ("report", "Show spend and savings."),

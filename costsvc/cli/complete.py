@@ -37,6 +37,11 @@ def complete(*, stream: bool, target: str, tenant: str, as_json: bool, **parts: 
     if as_json:
         click.echo(as_json_text(response))
         return
+    print_answer(response)
+
+
+def print_answer(response: CompleteResponse) -> None:
+    """Print an answer to standard output, and its bill to standard error."""
     click.echo(response.text, nl=False)
     _end_text(has_text=bool(response.text))
     click.echo(_summary(response.model, response.stop_reason, response.bill), err=True)

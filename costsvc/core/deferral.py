@@ -186,7 +186,7 @@ def _times_of_groups(
 
 
 def _times_of_batches(running: Iterable[Running], due: _Due) -> Iterator[datetime]:
-    """Yield when batches are late, and when requests are in canceled ones that have not ended."""
-    for batch in running:
-        by = due.send_by if batch.is_canceled else due.batch_by
-        yield from (by[request.id] for request in batch.requests)
+    """Yield when batches are late, and when their requests must be sent alone all the same."""
+    for request in (request for batch in running for request in batch.requests):
+        yield due.batch_by[request.id]
+        yield due.send_by[request.id]

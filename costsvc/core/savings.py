@@ -106,6 +106,15 @@ def spent_in_vain(cost_nano_usd: int) -> Account:
     )
 
 
+def spent_on_batch_in_vain(cost_nano_usd: int) -> Account:
+    """Return the account of a batch's answer that came after another: batching lost what it cost."""
+    return Account(
+        cost_nano_usd=cost_nano_usd,
+        baseline_nano_usd=0,
+        savings=Savings(batch_nano_usd=-cost_nano_usd),
+    )
+
+
 def account(
     catalog: Catalog,
     reported: Reported,

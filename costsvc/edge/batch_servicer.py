@@ -14,9 +14,11 @@ from grpc.aio import ServicerContext
 from costsvc import v1
 from costsvc.app.batch_intake import Given
 from costsvc.app.batches import Batches, Created
+from costsvc.app.deferral import Deferral
 from costsvc.core.errors import DeadlineTooShort, InvalidRequest, Violation
 from costsvc.edge import batch_proto
 from costsvc.edge.calls import Call, Calls, check_decoded
+from costsvc.edge.deferred_servicer import DeferredServicer
 
 ITEMS_AT_ONCE = 50
 """Of one message: others have their turn in between."""
@@ -26,11 +28,11 @@ DEFAULT_PAGE = 20
 Context = ServicerContext[Any, Any]
 
 
-class BatchServicer(v1.BatchServiceServicer):
+class BatchServicer(DeferredServicer):
     """The RPCs of BatchService."""
 
-    def __init__(self, calls: Calls, batches: Batches) -> None:
-        self._calls = calls
+    def __init__(self, calls: Calls, batches: Batches, deferral: Deferral) -> None:
+        super().__init__(calls, deferral)
         self._batches = batches
 
     async def CreateBatch(self, request: v1.CreateBatchRequest, context: Context) -> v1.CreateBatchResponse:

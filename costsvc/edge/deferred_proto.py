@@ -9,8 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 
 from costsvc import v1
+from costsvc.app.batch_results import ItemResult
 from costsvc.app.deferral import Asked, Seen
 from costsvc.app.deferred_words import Words
+from costsvc.core.batch import Batch
 from costsvc.core.errors import InvalidRequest, Violation
 from costsvc.core.request import ModelRequest
 from costsvc.core.urls import http_url
@@ -43,6 +45,7 @@ def words(clock: Clock) -> Words:
     return Words(
         read=_read,
         write_answer=lambda completed: to_proto.complete_response(completed).SerializeToString(),
+        write_result=lambda batch, result: _answer(batch, result).SerializeToString(),
         write_error=lambda error: outcome_of(error, clock.now()).status().SerializeToString(),
     )
 
@@ -73,6 +76,26 @@ def _read(body: bytes) -> ModelRequest:
     except DecodeError:
         raise InvalidRequest(Violation("request", "cannot be read any more")) from None
     return from_proto.model_request(message)
+
+
+def _answer(batch: Batch, result: ItemResult) -> v1.CompleteResponse:
+    """Return a batch's answer as Complete would have; of the decision, what is kept of an item."""
+    account, item = result.account, result.item
+    return v1.CompleteResponse(
+        text=result.text,
+        message_json=result.message_json.encode(),
+        stop_reason=result.stop_reason,
+        bill=to_proto.bill(result.usage, account.cost_nano_usd, account.baseline_nano_usd, account.savings),
+        decision=v1.Decision(
+            model=item.model,
+            tier=f"TIER_{item.tier.upper()}" if item.tier else None,
+            baseline_model=item.baseline_model,
+        ),
+        cache_outcome=v1.CACHE_OUTCOME_DISABLED,
+        attempt_count=1,
+        response_id=batch.id,
+        model=str(result.message.get("model", "")),
+    )
 
 
 def _stamp(at: datetime) -> Timestamp:

@@ -33,18 +33,18 @@ class DeferredServicer(v1.BatchServiceServicer):
 
     async def GetDeferred(self, request: v1.GetDeferredRequest, context: Context) -> v1.GetDeferredResponse:
         """Say where it is."""
-        return await self._calls.run("GetDeferred", request, context, self._get)
+        return await self._calls.run("GetDeferred", request, context, self._get_deferred)
 
     async def WatchDeferred(self, request: v1.WatchDeferredRequest, context: Context) -> None:  # type: ignore[override]
         """Say it after each change."""
-        watch = partial(self._watch, write=context.write)
+        watch = partial(self._watch_deferred, write=context.write)
         await self._calls.run("WatchDeferred", request, context, watch)
 
     async def CancelDeferred(
         self, request: v1.CancelDeferredRequest, context: Context
     ) -> v1.CancelDeferredResponse:
         """Take back."""
-        return await self._calls.run("CancelDeferred", request, context, self._cancel)
+        return await self._calls.run("CancelDeferred", request, context, self._cancel_deferred)
 
     async def _defer(self, request: v1.DeferRequest, call: Call) -> v1.DeferResponse:
         call.note(request_id=request.request.request_id)
@@ -56,12 +56,12 @@ class DeferredServicer(v1.BatchServiceServicer):
         _note(call, seen)
         return v1.DeferResponse(deferred=deferred_proto.deferred(seen))
 
-    async def _get(self, request: v1.GetDeferredRequest, call: Call) -> v1.GetDeferredResponse:
+    async def _get_deferred(self, request: v1.GetDeferredRequest, call: Call) -> v1.GetDeferredResponse:
         seen = await self._deferral.get(call.caller.tenant, request.deferred_id)
         _note(call, seen)
         return v1.GetDeferredResponse(deferred=deferred_proto.deferred(seen))
 
-    async def _watch(self, request: v1.WatchDeferredRequest, call: Call, *, write: Write) -> None:
+    async def _watch_deferred(self, request: v1.WatchDeferredRequest, call: Call, *, write: Write) -> None:
         changes = self._deferral.watch(call.caller.tenant, request.deferred_id)
         try:
             async with asyncio.timeout_at(call.caller.deadline_s), aclosing(changes):
@@ -71,7 +71,9 @@ class DeferredServicer(v1.BatchServiceServicer):
         except TimeoutError:  # the longest call is over; its caller's own deadline is gRPC's
             call.note(watch="over")
 
-    async def _cancel(self, request: v1.CancelDeferredRequest, call: Call) -> v1.CancelDeferredResponse:
+    async def _cancel_deferred(
+        self, request: v1.CancelDeferredRequest, call: Call
+    ) -> v1.CancelDeferredResponse:
         seen, may_be_billed = await self._deferral.cancel(call.caller.tenant, request.deferred_id)
         _note(call, seen)
         return v1.CancelDeferredResponse(deferred=deferred_proto.deferred(seen), may_be_billed=may_be_billed)

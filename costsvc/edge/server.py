@@ -23,15 +23,16 @@ from costsvc.addresses import CannotListen, join_address, split_address
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files, load_policy_file
 from costsvc.core.request import MAX_BODY_BYTES
+from costsvc.edge.admission import Admission
 from costsvc.edge.batch_servicer import BatchServicer
-from costsvc.edge.calls import decoding, warm_up
+from costsvc.edge.calls import Calls, decoding, warm_up
 from costsvc.edge.health import SERVICES
 from costsvc.edge.ops import configuration, serve_ops
 from costsvc.edge.stores import answered, in_background, open_cache, open_store
 from costsvc.edge.webhook import WebhookClient
 from costsvc.edge.wiring import Parts, wire
 from costsvc.metrics import Metrics
-from costsvc.ports import BatchUpstream, Upstream
+from costsvc.ports import BatchUpstream, Clock, SystemClock, Upstream
 from costsvc.settings import Settings
 from costsvc.store.journal import Journal
 from costsvc.store.presence import Presence
@@ -88,8 +89,11 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Running]:
-    """Run the whole service inside the running event loop; leaving the context stops it in order."""
+async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Run the whole service inside the running event loop; leaving the context stops it in order.
+
+    A `clock` may run ahead of the machine's: batches go by it, and the requests that wait for them.
+    """
     catalog = load_catalog_files(settings.catalog)
     in_force = PolicyInForce(load_policy_file(settings.policy, catalog))
     metrics, presence = Metrics(), Presence()
@@ -107,7 +111,9 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             batch_api=batch_api,
             post=(await stack.enter_async_context(WebhookClient())).post,
             journal=await _open_journal(settings, stack),
-            metrics=metrics,
+            calls=Calls(
+                Admission(settings.admission), metrics, clock or SystemClock(), max_call_s=settings.max_call_s
+            ),
         )
         await answered(parts.watch.arrive())
         await parts.cache.epochs.look()  # so that the first call finds what is stored
@@ -147,6 +153,8 @@ def _works(settings: Settings, parts: Parts) -> tuple[Coroutine[Any, Any, None],
         parts.health.watch(),
         parts.batches.submitter.keep_submitting(),
         parts.batches.poller.keep_polling(),
+        parts.deferral.batcher.keep_deciding(),
+        parts.deferral.webhooks.keep_posting(),
         *((parts.policy_watch.keep_looking(),) if settings.policy else ()),
     )
 
@@ -177,7 +185,7 @@ def _grpc_server(settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str
         ]
     )
     v1.add_CostServiceServicer_to_server(parts.servicer, _Decoding(server))  # type: ignore[arg-type]
-    batch_servicer = BatchServicer(parts.calls, parts.batches)  # type: ignore[abstract]  # no Defer yet
+    batch_servicer = BatchServicer(parts.calls, parts.batches, parts.deferral.deferral)
     v1.add_BatchServiceServicer_to_server(batch_servicer, _Decoding(server))  # type: ignore[arg-type]
     v1.add_AdminServiceServicer_to_server(parts.admin, _Decoding(server))  # type: ignore[arg-type]
     health_pb2_grpc.add_HealthServicer_to_server(parts.health.servicer, server)

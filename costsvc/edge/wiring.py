@@ -37,7 +37,6 @@ from costsvc.config import read_file
 from costsvc.core.catalog import Catalog
 from costsvc.core.policy import read_policy
 from costsvc.edge.admin_servicer import AdminServicer
-from costsvc.edge.admission import Admission
 from costsvc.edge.calls import Calls
 from costsvc.edge.health import Health
 from costsvc.edge.servicer import CostServicer
@@ -45,6 +44,7 @@ from costsvc.edge.wiring_batches import wire_batches
 from costsvc.edge.wiring_beside import BesideParts, wire_beside
 from costsvc.edge.wiring_cache import CacheParts, CacheStore, wire_cache
 from costsvc.edge.wiring_complete import wire_completions, wire_once
+from costsvc.edge.wiring_deferral import DeferralParts, wire_deferral
 from costsvc.edge.wiring_router import RouterParts, wire_router
 from costsvc.metrics import Metrics
 from costsvc.ports import BatchUpstream, SystemClock, Upstream
@@ -80,6 +80,7 @@ class Parts:
     servicer: CostServicer
     admin: AdminServicer
     batches: Batches
+    deferral: DeferralParts
     in_flight: InFlight
     settlement: Settlement
     holding: Holding
@@ -105,10 +106,10 @@ def wire(
     upstream: Upstream,
     batch_api: BatchUpstream,
     post: Post,
-    metrics: Metrics,
+    calls: Calls,
 ) -> Parts:
     """Return the parts of a service, on its store, its journal, its provider, and its way to post alerts."""
-    clock, ledger, in_flight = SystemClock(), Ledger(client), InFlight()
+    clock, ledger, in_flight, metrics = SystemClock(), Ledger(client), InFlight(), calls.metrics
     router = _router(client, policy_in_force, metrics)
     planner = Planner(catalog, policy_in_force, Observations(), router.scores)
     in_force, holds = InForce(BudgetBook(client)), Holds(client, owner=new_id())
@@ -137,15 +138,14 @@ def wire(
         router.learner,
         metrics,
     )
-    calls = Calls(Admission(settings.admission), metrics, clock, max_call_s=settings.max_call_s)
     batches = wire_batches(settings, client, batch_api, calls, planner, in_force, holds, booking, in_flight)
+    waiting = settings, client, calls, completions, answers.cached, planner, in_force, batches, post
     return Parts(
         calls=calls,
-        servicer=_servicer(
-            calls, planner, policy_in_force, asking, beside, completions, booking, client, holding, holds
-        ),
+        servicer=_servicer(calls, planner, asking, beside, completions, booking, client, holding, holds),
         admin=_admin(calls, answers, router, catalog, policy_in_force, holds, booking, client, cache.client),
         batches=batches,
+        deferral=wire_deferral(*waiting, in_flight),
         cache=answers,
         policy_watch=_policy_watch(settings, catalog, policy_in_force, metrics),
         in_flight=in_flight,
@@ -168,7 +168,6 @@ def _router(client: Redis, policy_in_force: PolicyInForce, metrics: Metrics) -> 
 def _servicer(  # noqa: PLR0917 - parts of one process
     calls: Calls,
     planner: Planner,
-    policy_in_force: PolicyInForce,
     asking: tuple[Conversations, PromptCaching],
     beside: BesideParts,
     completions: Completions,
@@ -187,7 +186,7 @@ def _servicer(  # noqa: PLR0917 - parts of one process
         adviser=Adviser(planner, Ledger(client).rollups),
         reserving=reserving,
         recorder=Recorder(planner, asking[0], booking, reserving, metrics=calls.metrics, clock=calls.clock),
-        reporter=Reporter(Ledger(client).rollups, holds, policy_in_force),
+        reporter=Reporter(Ledger(client).rollups, holds, planner.policy_in_force),
         clock=calls.clock,
     )
 

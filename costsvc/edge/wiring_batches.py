@@ -56,6 +56,7 @@ def wire_batches(  # noqa: PLR0917 - parts of one process
         upstream=upstream,
         clock=clock,
         listeners=settlement.listeners,
+        reviews=settlement.reviews,
         submitter=BatchSubmitter(
             book=book,
             spool=spool,

@@ -34,7 +34,7 @@ class Batch:
     items: list[dict[str, Any]]
     size: int
     created_s: float
-    ends_s: float
+    takes_s: float
     canceled_s: float | None = None
     ended_s: float | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_OUTCOMES, 0))
@@ -73,17 +73,17 @@ class Batches:
     def create(self, body: Any, call: Call) -> Batch:
         """Take a batch; items are checked only when they are worked on."""
         items = _check(body)
-        now_s = self._provider.clock.now_s()
+        batch_id = self._provider.new_id("msgbatch")
         batch = Batch(
-            id=self._provider.new_id("msgbatch"),
+            id=batch_id,
             workspace=call.workspace,
             version=call.version,
             betas=call.betas,
             attempt=call.attempt,
             items=items,
             size=len(items),
-            created_s=now_s,
-            ends_s=now_s + min(self._provider.settings.batch_delay_s, EXPIRES_S),
+            created_s=self._provider.clock.now_s(),
+            takes_s=self._provider.settings.batch_takes_s(Dice(batch_id)),
         )
         self._batches[batch.id] = batch
         return batch
@@ -123,6 +123,14 @@ class Batches:
             raise not_found(f"The results of batch {batch.id} are no longer kept")
         return batch.results
 
+    def running(self) -> dict[str, float]:
+        """Return when each batch ends that has not, by its id, in seconds since the epoch."""
+        return {batch.id: _end_of(batch) for batch in self._batches.values() if batch.ended_s is None}
+
+    def takes_s(self, batch_id: str) -> float:
+        """Return how long a batch takes, or would have taken that was canceled."""
+        return self._batches[batch_id].takes_s
+
     async def run_due(self) -> None:
         """Work off every batch whose time has come."""
         now_s = self._provider.clock.now_s()
@@ -134,7 +142,7 @@ class Batches:
                     await self._run(batch)
 
     async def _run(self, batch: Batch) -> None:
-        done = _done_items(batch, self._provider.settings.batch_delay_s)
+        done = _done_items(batch)
         for i, item in enumerate(batch.items):
             late = None
             if i >= done:
@@ -195,13 +203,14 @@ def _check(body: Any) -> list[dict[str, Any]]:
 
 
 def _end_of(batch: Batch) -> float:
-    return batch.ends_s if batch.canceled_s is None else min(batch.ends_s, batch.canceled_s + _CANCEL_S)
+    ends_s = batch.created_s + min(batch.takes_s, EXPIRES_S)
+    return ends_s if batch.canceled_s is None else min(ends_s, batch.canceled_s + _CANCEL_S)
 
 
-def _done_items(batch: Batch, delay_s: float) -> int:
-    """Return how many items are worked on in time: they progress evenly over the delay."""
+def _done_items(batch: Batch) -> int:
+    """Return how many items are worked on in time: they progress evenly over the time that it takes."""
     stop_s = batch.canceled_s if batch.canceled_s is not None else batch.created_s + EXPIRES_S
-    share = 1.0 if delay_s <= 0 else min(1.0, (stop_s - batch.created_s) / delay_s)
+    share = 1.0 if batch.takes_s <= 0 else min(1.0, (stop_s - batch.created_s) / batch.takes_s)
     return int(batch.size * share)
 
 

@@ -15,20 +15,34 @@ from .faults import BILLED_REFUSALS, Fault, Faults
 from .limits import Limits
 from .models import Model
 from .prompt import Prompt, read
+from .prose import Dice
 from .questions import Questions
 from .rates import Metered
 from .validate import check_shape
 
+_STEPS = 100_000
+
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """What can be tuned; latencies are real seconds, the batch delay runs on the provider's clock."""
+    """What can be tuned; latencies are real seconds, the batch delay runs on the provider's clock.
+
+    With `batch_delay_most_s` each batch takes a time between the two, each doubling as likely as another.
+    """
 
     first_byte_s: float = 0.0
     token_s: float = 0.0
     batch_delay_s: float = 1.0
+    batch_delay_most_s: float = 0.0
     max_bill_lines: int | None = None
     keep_requests: int = 0
+
+    def batch_takes_s(self, dice: Dice) -> float:
+        """Return how long a batch takes that begins now."""
+        if self.batch_delay_most_s <= self.batch_delay_s:
+            return self.batch_delay_s
+        ratio = self.batch_delay_most_s / self.batch_delay_s
+        return self.batch_delay_s * float(ratio ** (dice.below(_STEPS) / _STEPS))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Self
 
 from aiohttp import web
 
+from .batches import Batches
 from .bill import Bill
 from .clock import Now, VirtualClock
 from .faults import Faults
@@ -51,6 +52,11 @@ class RunningSim:
     def settings(self) -> Settings:
         """Latencies and delays; changes hold for the next request."""
         return self._provider.settings
+
+    @property
+    def batches(self) -> Batches:
+        """The batches."""
+        return self._routes.batches
 
     @property
     def requests(self) -> list[Seen]:

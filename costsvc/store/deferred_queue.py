@@ -131,6 +131,15 @@ class DeferredQueue:
             await ask(self._client, "LPUSH", keys.RAN, text)
             await ask(self._client, "LTRIM", keys.RAN, 0, _KEPT_TIMES - 1)
 
+    async def items(self, members: Sequence[str]) -> dict[str, Item]:
+        """Return the requests that are known of some, by member.
+
+        Raises:
+            StoreUnavailable: no answer in time.
+        """
+        found = await self._items([member.encode() for member in members])
+        return {item.member: item for item in found}
+
     async def _moved(self, member: str, args: Sequence[str]) -> State | None:
         async with translated(BUDGET_S):
             state: bytes = await self._move.run(self._client, _moving(member), [member, *args])

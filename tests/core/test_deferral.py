@@ -73,7 +73,7 @@ def test_a_batch_that_does_not_end_is_canceled_while_its_requests_can_still_be_s
     running = Running(id="b", requests=(deferred(tolerance=HOUR),))
     by = HOUR - 20 * SECOND
     assert after(by - MINUTE - SECOND, running=[running]) == Moves(next_at=START + by - MINUTE)
-    assert after(by - MINUTE, running=[running]) == Moves(cancel=("b",), next_at=None)
+    assert after(by - MINUTE, running=[running]) == Moves(cancel=("b",), next_at=START + by)
     canceled = replace(running, is_canceled=True)
     assert after(by - SECOND, running=[canceled]) == Moves(next_at=START + by)
     assert after(by, running=[canceled]) == Moves(again=("a",))
@@ -128,14 +128,19 @@ def test_all_deadlines_are_met_by_who_sends_each_request_at_its_latest_start(
         assert sum(starts[other.id] <= at < ends[other.id] for other in requests) <= lanes
 
 
-@given(many, st.integers(0, 5000), st.lists(st.builds(Ran, st.timedeltas(MINUTE, HOUR), st.booleans())))
+@given(
+    many,
+    st.integers(0, 5000),
+    st.lists(st.builds(Ran, st.timedeltas(MINUTE, HOUR), st.booleans())),
+    st.booleans(),
+)
 def test_a_request_is_never_left_where_a_call_would_not_fit_any_more(
-    requests: list[Deferred], now_s: int, ran: list[Ran]
+    requests: list[Deferred], now_s: int, ran: list[Ran], is_canceled: bool
 ) -> None:
     """Whatever is neither sent now nor later by this decision's own next look could still be sent then."""
     now = START + now_s * SECOND
     half = len(requests) // 2
-    running = [Running(id="b", requests=tuple(requests[half:]), is_canceled=True)]
+    running = [Running(id="b", requests=tuple(requests[half:]), is_canceled=is_canceled)]
     moves = decide(now, requests[:half], running, ran, LIMITS)
     sent = {*moves.alone, *moves.again}
     starts = latest_starts(requests, LIMITS.lanes)

@@ -32,6 +32,7 @@ from costsvc.core.entry import Entry
 from costsvc.core.money import ceil_nano
 from costsvc.edge.server import Running, serving
 from costsvc.logs import configure_logs
+from costsvc.ports import Clock
 from costsvc.provider_sim import RunningSim, start
 from costsvc.settings import read_settings
 from costsvc.store.connection import open_store
@@ -197,7 +198,7 @@ async def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: 
     policy.write_text(uncached())
 
     @asynccontextmanager
-    async def run(**settings: Any) -> AsyncIterator[Service]:
+    async def run(clock: Clock | None = None, **settings: Any) -> AsyncIterator[Service]:
         options = {
             "listen": "127.0.0.1:0",
             "ops": "127.0.0.1:0",
@@ -212,7 +213,7 @@ async def serve(store: Redis, valkey: str, sim: RunningSim, log: Log, tmp_path: 
         client = open_store(options["redis_url"] or valkey)
         channel_options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         stack.push_async_callback(client.aclose)
-        async with serving(read_settings(options)) as running:
+        async with serving(read_settings(options), clock) as running:
             channel = grpc.aio.insecure_channel(running.address, channel_options)
             stack.push_async_callback(channel.close)
             stub, admin = v1.CostServiceStub(channel), v1.AdminServiceStub(channel)
