@@ -6,6 +6,7 @@ What it does is noted in the store first, so that the next leader goes on from t
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -56,6 +57,7 @@ class Batcher:
         self._clock = clock
         self._next_at: datetime | None = None
         self._looking = asyncio.Lock()
+        self._is_leaving = False
         self.due_at: datetime | None = None
         """When there is more to do, without news."""
 
@@ -80,7 +82,17 @@ class Batcher:
         async with self._looking:
             await self._look(self._clock.now())
 
+    async def leave(self) -> None:
+        """Let another process lead at once: this one is about to end."""
+        self._is_leaving = True
+        self._sending.leave()
+        async with self._looking:
+            with suppress(StoreUnavailable):  # it ends by itself
+                await self._lease.give_back(self._clock.now())
+
     async def _look(self, now: datetime) -> None:
+        if self._is_leaving:
+            return
         if not await self._lease.take(now):
             self.view.forget()
             return

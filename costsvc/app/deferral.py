@@ -21,6 +21,7 @@ from costsvc.app.ending_deferred import EndingDeferred
 from costsvc.app.ids import new_id
 from costsvc.app.planner import Planner
 from costsvc.app.room import Room
+from costsvc.core.batch import check_item
 from costsvc.core.batchable import why_not_batchable
 from costsvc.core.call_time import call_time
 from costsvc.core.deferred_errors import DeferredFull, NotDeferrable, UnknownDeferred
@@ -95,6 +96,7 @@ class Deferral:
             cause = "accept: no answer of a batch is followed by another one"
         if cause:
             raise NotDeferrable(cause)
+        check_item("dfr_", request)
         if asked.webhook and not rules.may_post_to(asked.webhook):
             raise InvalidRequest(Violation("webhook_url", "is not among the policy's [defer] webhook_urls"))
         if len(asked.body) > LARGEST_BYTES:

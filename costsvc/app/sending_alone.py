@@ -74,14 +74,22 @@ class SendingAlone:
         self._waiting: deque[Item] = deque()
         self._sent: set[str] = set()
         self._rests: dict[str, tuple[datetime, int]] = {}
+        self._is_leaving = False
 
     def want(self, items: Iterable[Item]) -> None:
         """Send these, most urgent first, and no others that wait: each as soon as a lane is free."""
         now = self._clock.now()
+        if self._is_leaving:
+            return
         self._waiting = deque(
             item for item in items if item.member not in self._sent and not self._rests_at(item, now)
         )
         self._fill()
+
+    def leave(self) -> None:
+        """Send nothing more; what is sent goes on."""
+        self._is_leaving = True
+        self._waiting.clear()
 
     def knows(self, item: Item) -> bool:
         """Tell whether a request is sent by this process."""

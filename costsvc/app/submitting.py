@@ -94,7 +94,7 @@ class Submitting:
         """Put requests of a pool into a batch, which is created beside what goes on.
 
         Raises:
-            StoreUnavailable: some may be noted as in the batch, which is not created; `adopt` puts them back.
+            StoreUnavailable: some may be noted as in the batch, which is not created; `tend` puts them back.
         """
         batch = new_id()
         self._creating.add(batch)
@@ -103,8 +103,12 @@ class Submitting:
         except BaseException:
             self._creating.discard(batch)
             raise
+        submitted = [item for item in items if item.member in members]
+        if not submitted:
+            self._creating.discard(batch)
+            return
         self._view.batches[batch] = Batch(items[0].tenant, self._clock.now())
-        self._in_flight.start(self._create(batch, [item for item in items if item.member in members]))
+        self._in_flight.start(self._create(batch, submitted))
 
     async def cancel(self, batch: str) -> None:
         """Ask for the end of a batch that takes too long, or that nobody waits for.
@@ -160,10 +164,8 @@ class Submitting:
                     await self._ending.failed(item, refused[item.id])
         except BudgetExceeded:
             await self._split(batch, items)
-        except StoreUnavailable:
-            log.warning(
-                "deferred_batch_unknown", batch_id=batch
-            )  # `tend` finds it, or puts its requests back
+        except StoreUnavailable:  # `tend` finds it, or puts its requests back
+            log.warning("deferred_batch_unknown", batch_id=batch)
         except Exception as error:
             log.exception("deferred_batch_failed", batch_id=batch, error=type(error).__name__)
             await self._rest(batch, items)
@@ -208,4 +210,4 @@ class Submitting:
                 except CostsvcError as error:
                     await self._ending.failed(item, error)
                     continue
-                yield item.id, replace(request, request_id=item.request_id)
+                yield item.id, replace(request, request_id=item.request_id or item.id)

@@ -255,6 +255,7 @@ async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> tuple[Ups
 async def _stop(settings: Settings, server: grpc.aio.Server, parts: Parts) -> None:
     """Leave the rotation, let calls end, and book what they cost."""
     await parts.health.stop()
+    await parts.deferral.batcher.leave()
     await asyncio.sleep(settings.drain_s)
     parts.health.end_watches()
     await server.stop(settings.grace_s)

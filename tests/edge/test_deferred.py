@@ -214,6 +214,10 @@ async def test_bad_fields_are_refused_by_name(hasty: Deferrer, refused: Callable
         "webhook_url",
         "webhook_url",
     ]
+    streams = await refused(
+        hasty.defer(body={"messages": [{"role": "user", "content": "x"}], "stream": True})
+    )
+    assert [*streams.violations] == ["request.messages_json.stream"]
     unknown = await refused(hasty.defer(model="claude-none"))
     assert unknown.reason == "UNKNOWN_MODEL"
 
