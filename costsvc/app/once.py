@@ -192,7 +192,7 @@ class Once:
     def _repeated(self, answered: Answered, attempt: Attempt) -> Completed:
         """Return a kept answer.
 
-        It is booked once more, which changes nothing unless its process died in between: it was kept first.
+        It is booked once more, which changes nothing unless its process died before it had booked it.
         """
         try:
             kept = answer_codec.decode(answered.answer, self._catalog)
