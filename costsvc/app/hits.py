@@ -18,7 +18,7 @@ from costsvc.core.errors import StoreUnavailable
 from costsvc.metrics import Metrics
 from costsvc.store.ledger import Ledger
 
-FLUSH_S = 0.005
+FLUSH_S = 0.007
 AGAIN_S = 0.5
 AT_ONCE = 100
 MOST_WAITING = 20_000

@@ -21,6 +21,7 @@ from costsvc.core.prefix_walk import read_prefixes
 from costsvc.core.prefixes import Prefixes, cache_scope
 from costsvc.core.request import ModelRequest
 from costsvc.core.sightings import sight
+from costsvc.core.tokens import is_shorter
 from costsvc.core.usage import Usage
 from costsvc.metrics import Metrics
 from costsvc.store.exchange import Exchange, Pending
@@ -106,7 +107,10 @@ class PromptCaching:
     def _is_long(self, plan: Plan, tenant: str) -> bool:
         """Tell whether any model that may answer would cache the prompt at all."""
         least = min(self._model(name).min_cacheable_tokens for name in self._models(plan))
-        return self._planner.expect_input(tenant, plan.decision.model, plan.levers.content).upper >= least
+        content = plan.levers.content
+        if is_shorter(content, least):
+            return False
+        return self._planner.expect_input(tenant, plan.decision.model, content).upper >= least
 
     def _models(self, plan: Plan) -> tuple[str, ...]:
         """Return the models that may come to answer: more than one where something may move the call."""

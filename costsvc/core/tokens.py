@@ -25,6 +25,7 @@ __all__ = [
     "calibrate_input",
     "estimate_input",
     "expect_output",
+    "is_shorter",
     "measure",
     "observe_input",
     "observe_output",
@@ -70,6 +71,14 @@ def estimate_input(content: Content, model: Model) -> TokenEstimate:
     expected = _expected_tokens(content, model)
     bound = model.context_tokens if content.unbounded else min(_bound(content, model), model.context_tokens)
     return TokenEstimate(expected=min(expected, bound), bound=bound, bounded=not content.unbounded)
+
+
+def is_shorter(content: Content, tokens: int) -> bool:
+    """Tell at first sight that a prompt has fewer tokens on any model; False says nothing."""
+    is_plain = not (
+        content.unbounded or content.tool_count or content.structured_output or content.image_sizes
+    )
+    return is_plain and _text_bound(content) < tokens
 
 
 def calibrate_input(
@@ -154,13 +163,19 @@ def _image_tokens(size: Size | None, model: Model) -> int:
     )
 
 
-def _bound(content: Content, model: Model) -> int:
-    most = model.tokenizer.image_max_tokens
+def _text_bound(content: Content) -> int:
     return (
         content.byte_count
         + _REQUEST_BOUND
         + _MESSAGE_BOUND * content.message_count
         + _BLOCK_BOUND * content.block_count
+    )
+
+
+def _bound(content: Content, model: Model) -> int:
+    most = model.tokenizer.image_max_tokens
+    return (
+        _text_bound(content)
         + _TOOL_BOUND * content.tool_count
         + _FORMAT_BOUND * content.structured_output
         + _tool_prompt_tokens(content, model)

@@ -15,6 +15,7 @@ from costsvc.core.catalog import load_catalog
 from costsvc.core.tokens import (
     TokenEstimate,
     estimate_input,
+    is_shorter,
     measure,
 )
 from costsvc.data import read_text
@@ -113,6 +114,19 @@ def test_the_bound_covers_the_estimate_and_every_byte(body: dict[str, Any], mode
         if isinstance(message["content"], str)
     )
     assert estimate.bound >= min(text_bytes, model.context_tokens)
+
+
+@given(BODIES, MODELS, st.integers(1, 2_000))
+def test_what_is_shorter_at_first_sight_is_shorter(body: dict[str, Any], model: Any, tokens: int) -> None:
+    """It never says so of a prompt whose bound is not below."""
+    content = measure(body)
+    assert not is_shorter(content, tokens) or estimate_input(content, model).bound < tokens
+
+
+def test_a_short_text_is_seen_to_be_short() -> None:
+    """One with a tool is not plain enough for that."""
+    assert is_shorter(measure(asking("Why?")), 100)
+    assert not is_shorter(measure(asking("Why?", tools=[{"name": "x", "input_schema": {}}])), 10_000)
 
 
 def test_a_text_past_every_window_has_a_bound() -> None:
