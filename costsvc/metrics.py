@@ -175,12 +175,21 @@ class Metrics:
         self._prefixes_relied = self._counter(
             "prompt_cache_relied", "Prefixes that were expected in the provider's prompt cache."
         )
+        self._first_writes = self._counter(
+            "prompt_cache_waits", "Calls that waited for another to write their prefix.", "outcome"
+        )
+        self._first_write_s = self._counter("prompt_cache_wait_seconds", "How long they waited, together.")
         self._prefixes_read = self._counter("prompt_cache_read", "Those of them that were there.")
 
     def prefixes(self, *, relied: int, read: int) -> None:
         """Count prefixes that a prompt's plan expected in the provider's cache, and those that were there."""
         self._prefixes_relied.inc(relied)
         self._prefixes_read.inc(read)
+
+    def first_write(self, outcome: str, seconds: float) -> None:
+        """Count a call that waited until another had begun to write a prefix, or for too long."""
+        self._first_writes.labels(outcome).inc()
+        self._first_write_s.inc(seconds)
 
     def cache(self, outcome: str) -> None:
         """Count a call by what the response cache did for it."""

@@ -12,6 +12,7 @@ from costsvc.app.attempt import Attempt, Completed, Started, complete, entry_of
 from costsvc.app.capping import hold_capped
 from costsvc.app.cascade import Booked, CappedByBudget, Cascade
 from costsvc.app.conversations import Conversations
+from costsvc.app.first_writes import FirstWrites, Turn
 from costsvc.app.holding import Holding
 from costsvc.app.once import Once
 from costsvc.app.planner import Planner
@@ -44,6 +45,7 @@ class Making:
         once: Once,
         conversations: Conversations,
         prompt_caching: PromptCaching,
+        first_writes: FirstWrites,
         holding: Holding,
         metrics: Metrics,
         clock: Clock,
@@ -55,6 +57,7 @@ class Making:
         self._once = once
         self._conversations = conversations
         self._prompt_caching = prompt_caching
+        self._first_writes = first_writes
         self._holding = holding
         self._breakers = Breakers()
         self._metrics = metrics
@@ -73,9 +76,10 @@ class Making:
             try:
                 self._breakers.check(attempt.plan.decision.model.id, self._clock.monotonic())
                 attempt = self._marked(attempt)
-                attempt, reserved = await self._hold(attempt, cascade)
-                async with self._holding.ending(reserved):
-                    return await self._try(attempt, reserved, cascade, relay)
+                async with self._first_writes.turn(attempt) as turn:
+                    attempt, reserved = await self._hold(turn.attempt, cascade)
+                    async with self._holding.ending(reserved):
+                        return await self._try(attempt, reserved, cascade, relay, turn)
             except ProviderError as error:
                 self._note_failure(attempt, error)
                 is_final = audience.is_gone or (relay is not None and relay.is_open)
@@ -98,15 +102,17 @@ class Making:
         return held_for, reserved
 
     async def _try(
-        self, attempt: Attempt, reserved: Reserved, cascade: Cascade, relay: Relay[Started] | None
+        self, attempt: Attempt, reserved: Reserved, cascade: Cascade, relay: Relay[Started] | None, turn: Turn
     ) -> Booked:
         """Make one attempt and book it."""
-        if relay is None and attempt.plan.max_tokens <= LONGEST_UNARY_MAX_TOKENS:
+        is_short = attempt.plan.max_tokens <= LONGEST_UNARY_MAX_TOKENS
+        if relay is None and is_short and not turn.writes:
             answer = await self._upstream.send(attempt.upstream_request(stream=False))
             first_byte_ms = self._elapsed_ms(attempt)
         else:
             stream = await self._upstream.open_stream(attempt.upstream_request(stream=True))
             first_byte_ms = self._elapsed_ms(attempt)
+            turn.began()
             try:
                 answer = await Reading(
                     attempt,

@@ -15,7 +15,7 @@ from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.core.candidates import Reason
 from costsvc.core.errors import StoreUnavailable
-from costsvc.core.marked import UNKNOWN, Known, Prompt, plan_prompt, words
+from costsvc.core.marked import UNKNOWN, Known, Prompt, Shared, plan_prompt, words
 from costsvc.core.model import Model
 from costsvc.core.prefix_walk import read_prefixes
 from costsvc.core.prefixes import Prefixes, cache_scope
@@ -90,6 +90,17 @@ class PromptCaching:
         )
         added = [Reason("marker_added", words(marker)) for marker in marking.plan.ours]
         return replace(plan, marking=marking, decision=plan.decision.with_reasons(added))
+
+    def with_live(self, plan: Plan, tenant: str, shared: Shared, at: datetime) -> Plan:
+        """Return a plan with breakpoints that count on a prefix being in the provider's cache."""
+        if plan.prompt is None:
+            return plan
+        model = plan.decision.model.id
+        known = plan.prompt.on(model).with_live(shared, at_s=int(at.timestamp()))
+        prompt = replace(plan.prompt, known={**plan.prompt.known, model: known})
+        kept = tuple(reason for reason in plan.decision.reasons if reason.code != "marker_added")
+        decision = replace(plan.decision, reasons=kept)
+        return self.marked(replace(plan, prompt=prompt, marking=None, decision=decision), tenant, at)
 
     async def answered(self, plan: Plan, tenant: str, usage: Usage, at: datetime) -> None:
         """Count what an answer to a request that was sent at an instant says of its prefixes."""

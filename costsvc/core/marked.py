@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from costsvc.core.arrangement import View
 from costsvc.core.json_text import Member
@@ -15,7 +15,7 @@ from costsvc.core.prefixes import TAIL, TOOLS, Prefixes
 from costsvc.core.prompt_cache import Prefix
 from costsvc.core.rates import Rates
 from costsvc.core.request import ModelRequest
-from costsvc.core.reuse import Reuse
+from costsvc.core.reuse import FIVE_MINUTES_S, ONE_HOUR_S, Reuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,12 @@ class Known:
 
     states: Mapping[bytes, Reuse] = field(default_factory=dict)
     kin: Mapping[str, Reuse] = field(default_factory=dict)
+
+    def with_live(self, shared: Shared, *, at_s: int) -> Known:
+        """Return this with one more prefix that lives."""
+        own = self.states.get(shared.digest) or Reuse(last_s=at_s, kin=shared.kin)
+        alive = replace(own, warm_until_s=shared.until_s, one_hour=shared.one_hour)
+        return Known({**self.states, shared.digest: alive}, self.kin)
 
 
 UNKNOWN = Known()
@@ -40,6 +46,16 @@ class Prompt:
     def on(self, model: str) -> Known:
         """Return what is known on a model."""
         return self.known.get(model, UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A prefix that one call is about to write, and others with it; it lives until an instant."""
+
+    digest: bytes
+    kin: str
+    until_s: int
+    one_hour: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +82,22 @@ class Marking:
     def is_ours(self) -> bool:
         """Whether all breakpoints are costsvc's, so that what they save is."""
         return bool(self.plan.ours) and not self.prefixes.marker_count
+
+    def shared_write(self, *, at_s: int) -> Shared | None:
+        """Return the longest part that is going to be written, and that other calls may want as well.
+
+        The end of a prompt is its own; so it counts only where nothing else is written, for those who ask
+        the same thing many times.
+        """
+        read = self.plan.read.tokens if self.plan.read else 0.0
+        new = [marker for marker in self.plan.markers if marker.view.tokens > read and not marker.view.live_s]
+        wanted = [marker for marker in new if marker.view.spot.kin != TAIL] or new
+        if not wanted:
+            return None
+        last = max(wanted, key=lambda marker: marker.view.tokens)
+        hour = last.ttl == "1h"
+        spot, lives_s = last.view.spot, ONE_HOUR_S if hour else FIVE_MINUTES_S
+        return Shared(digest=spot.digest, kin=spot.kin, until_s=at_s + lives_s, one_hour=hour)
 
     def changes(self, request: ModelRequest) -> dict[str, Member]:
         """Return the members of the body that change."""

@@ -46,6 +46,10 @@ class OnStoreFailure(Enum):
     ALLOW = "allow"
 
 
+LONGEST_WAIT_MS = 60_000
+"""For another call to write a prefix: more would be a standstill."""
+
+
 class Markers(Enum):
     """Who places cache breakpoints: callers alone, or costsvc beside them, where they are expected to pay."""
 
@@ -74,6 +78,7 @@ class Policy:
     report_labels: frozenset[str]
     tiers: Mapping[Tier, tuple[str, ...]]
     markers: Markers
+    first_write_wait_ms: int
     tasks: Mapping[str, Task]
     rules: tuple[Rule, ...]
     retries: Retries
@@ -138,6 +143,7 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
         report_labels=frozenset(top.texts("report_labels", [])),
         tiers={tier: read_models(tiers, tier.label, catalog) for tier in Tier},
         markers=read_one_of(Markers, cache, "markers", "planned"),
+        first_write_wait_ms=_wait_ms(cache, "first_write_wait_ms"),
         tasks={task: _task(tasks.row(task)) for task in tasks.values},
         rules=read_rules(top.rows("rules", []), catalog),
         retries=_retries(retries),
@@ -163,6 +169,13 @@ def read_policy(text: str, catalog: Catalog, *, name: str = "policy.toml") -> Po
 def policy_hash(text: str) -> str:
     """Return what names a policy's text in logs."""
     return sha256(text.encode()).hexdigest()[:16]
+
+
+def _wait_ms(row: Row, field: str) -> int:
+    wait_ms = row.count(field, 0)
+    if wait_ms > LONGEST_WAIT_MS:
+        raise row.error(field, f"must be from 0 to {LONGEST_WAIT_MS}")
+    return wait_ms
 
 
 def _task(row: Row) -> Task:

@@ -8,6 +8,7 @@ from costsvc.app.cached import Cached
 from costsvc.app.claiming import Claiming
 from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
+from costsvc.app.first_writes import FirstWrites
 from costsvc.app.holding import Holding
 from costsvc.app.ids import new_id
 from costsvc.app.in_flight import InFlight
@@ -73,6 +74,7 @@ def wire_completions(  # noqa: PLR0917 - parts of one process
         once=once,
         conversations=conversations,
         prompt_caching=prompt_caching,
+        first_writes=FirstWrites(prompt_caching, planner, metrics, clock),
         holding=holding,
         metrics=metrics,
         clock=clock,

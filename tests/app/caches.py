@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from costsvc.app.asked import Asking
 from costsvc.app.cached import Cached
 from costsvc.app.conversations import Conversations
+from costsvc.app.first_writes import FirstWrites
 from costsvc.app.hits import Hits
 from costsvc.app.holding import Holding
 from costsvc.app.in_flight import InFlight
@@ -65,6 +66,17 @@ def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics,
 def prompt_caching(store: Redis, planner: Planner, metrics: Metrics) -> PromptCaching:
     """Return what places breakpoints."""
     return PromptCaching(PrefixBook(store), planner, metrics)
+
+
+def prompt_caching_parts(
+    store: Redis, planner: Planner, metrics: Metrics, clock: Clock
+) -> dict[str, PromptCaching | FirstWrites]:
+    """Return what an attempt needs of it."""
+    placing = prompt_caching(store, planner, metrics)
+    return {
+        "prompt_caching": placing,
+        "first_writes": FirstWrites(placing, planner, metrics, clock),
+    }
 
 
 def beside(

@@ -54,7 +54,7 @@ from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.store.risks import Risks
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import beside, cache, prompt_caching
+from tests.app.caches import beside, cache, prompt_caching_parts
 from tests.policies import uncached
 
 MODEL = "claude-haiku-5-5"
@@ -189,7 +189,7 @@ async def world(store: Redis, tmp_path: Path) -> AsyncIterator[World]:
             making=Making(
                 upstream=upstream,
                 holding=holding,
-                prompt_caching=prompt_caching(store, planner, metrics),
+                **prompt_caching_parts(store, planner, metrics, clock),
                 **shared,
             ),
             max_call_s=10,

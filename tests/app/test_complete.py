@@ -46,7 +46,7 @@ from costsvc.store.ledger import Ledger
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.presence import Presence
 from costsvc.upstream import anthropic_upstream
-from tests.app.caches import beside, cache, prompt_caching
+from tests.app.caches import beside, cache, prompt_caching_parts
 from tests.policies import uncached
 
 REQUEST = ModelRequest(members=simple_members("", [("user", "What is a hub?")], 50), task="faq")
@@ -102,7 +102,7 @@ async def completions(store: Redis, sim: RunningSim, tmp_path: Path) -> AsyncIte
         making=Making(
             upstream=upstream,
             holding=holding,
-            prompt_caching=prompt_caching(store, planner, metrics),
+            **prompt_caching_parts(store, planner, metrics, clock),
             **shared,
         ),
         learner=Learner(OutcomeBook(store), metrics),

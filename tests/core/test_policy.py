@@ -35,6 +35,7 @@ medium = ["claude-sonnet-5-5"]
 complex = ["claude-opus-5-5"]
 [prompt_cache]
 markers = "never"
+first_write_wait_ms = 700
 [tasks]
 faq = { tier = "simple", max_tokens = 50 }
 proof = { tier = "complex" }
@@ -87,6 +88,7 @@ def test_a_policy_is_read_whole() -> None:
             Tier.COMPLEX: ("claude-opus-5-5",),
         },
         markers=Markers.NEVER,
+        first_write_wait_ms=700,
         tasks={"faq": Task(tier=Tier.SIMPLE, max_tokens=50), "proof": Task(tier=Tier.COMPLEX)},
         rules=(),
         retries=Retries(max_attempts=2, on_unknown=OnUnknown.FAIL),
@@ -207,6 +209,7 @@ BROKEN = {
         "'claude-sonnet-9' is not in the catalogue",
     ),
     "unknown tier": ("[tiers]", "[tiers]\nhard = []", "tiers", "hard", "is not a known field"),
+    "too long a wait": ("700", "60_001", "prompt_cache", "first_write_wait_ms", "must be from 0 to 60000"),
     "odd markers": ('"never"', '"often"', "prompt_cache", "markers", "'often' is none of"),
     "unknown cache field": (
         "markers",
