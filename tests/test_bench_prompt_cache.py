@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.prompt_cache import __main__ as bench
@@ -37,6 +37,7 @@ def block_index(spot: Spot, body: dict[str, Any], blocks: list[prompt.Block]) ->
     return len(blocks) - sum(sizes[spot.at :]) + max(spot.block, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1_000_000_000))
 def test_the_accounting_is_that_of_the_simulated_provider(seed: int) -> None:
     """Over conversations that grow, with any breakpoints at any times: read, written and plain alike."""

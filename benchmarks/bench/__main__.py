@@ -22,6 +22,7 @@ from pstats import Stats
 from benchmarks.bench.batches import measure_batches
 from benchmarks.bench.decisions import measure_decisions
 from benchmarks.bench.installation import Installation, install, start_up_s
+from benchmarks.bench.marker_plans import measure_marker_plans
 from benchmarks.bench.memory import measure_memory
 from benchmarks.bench.neighbour import measure_neighbour
 from benchmarks.bench.page import write
@@ -33,7 +34,7 @@ from benchmarks.bench.table import Row, as_markdown, circumstances
 
 PARTS = (
     *("startup", "decision", "memory", "route", "batch_route", "complete", "hit", "stream"),
-    *("neighbour", "report"),
+    *("neighbour", "report", "prompt_cache_plan"),
 )
 ROUNDS = 15
 START_UP_LIMIT_S = 5.0
@@ -51,9 +52,11 @@ async def run(parts: Collection[str], rounds: int, profile: str | None) -> list[
         rows.append(Row.judged(what, f"{seconds:.2f} s", seconds, START_UP_LIMIT_S, "s"))
     if "decision" in parts:
         rows += await measure_decisions()
+    if "prompt_cache_plan" in parts:
+        rows += measure_marker_plans()
     if "report" in parts:
         rows += await measure_reports()
-    if not {*parts} - {"startup", "decision", "report"}:
+    if not {*parts} - {"startup", "decision", "prompt_cache_plan", "report"}:
         return rows
     async with AsyncExitStack() as stack:
         at = await install(stack, profile)

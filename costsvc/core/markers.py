@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from costsvc.core.arrangement import Case, Option, Ratios, View
-from costsvc.core.odds import Odds, foresee, inherited, known_of
+from costsvc.core.odds import UNLIKELY, Odds, foresee, inherited, known_of
 from costsvc.core.prefixes import HISTORY, LOOK_BACK_POSITIONS, MOST_MARKERS, TAIL, Prefixes
 from costsvc.core.rates import Rates
 from costsvc.core.reuse import FIVE_MINUTES_S, ONE_HOUR_S, Reuse
@@ -59,7 +59,6 @@ class MarkerPlan:
     plain_tokens: float = 0.0
     cost_tokens: float = 0.0
     later_tokens: float = 0.0
-    reasons: tuple[str, ...] = ()
 
     @property
     def ours(self) -> tuple[Marker, ...]:
@@ -113,7 +112,14 @@ def weigh_spots(
             leaned = inherited(parent)
         elif spot.kin == HISTORY and not spot.marker:
             continue
-        odds = foresee(leaned, kinds[name], now_s)
+        if (
+            own is not None and own.kin == TAIL and not own.counted
+        ):  # continued: what comes uses the later one
+            if not live_s and not spot.marker:
+                continue
+            odds = UNLIKELY
+        else:
+            odds = foresee(leaned, kinds[name], now_s)
         views.append(View(spot, spot.size * each, live_s, odds, own is not None))
     return views
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from costsvc.core.reuse import LONG, MEDIUM, NEW, SHORT, WIDTH, Reuse, followed, gap_row
+from costsvc.core.reuse import LONG, MEDIUM, NEW, SHORT, WIDTH, Reuse, gap_row
 
 _PRIOR_WEIGHT, _POOL_WEIGHT, _KIN_WEIGHT, _ROW_WEIGHT = 2.0, 2.0, 1.5, 2.0
 _SLOT_WEIGHT, _TURN_WEIGHT, _READ_WEIGHT = 8.0, 12.0, 10.0
@@ -50,6 +50,8 @@ class Odds(NamedTuple):
         return self.soon + self.hour
 
 
+UNLIKELY = Odds(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
 Chances = tuple[float, float]
 """A next use within 5 minutes, or else within the hour."""
 
@@ -88,7 +90,7 @@ def foresee(own: Reuse | None, kind: Kind, at_s: int) -> Odds:
         return Odds(kind.new[0] * true, kind.new[1] * true, *kind.short, *kind.medium)
     true = (kind.read + own.read + _READ_WEIGHT) / (kind.tried + own.tried + _READ_WEIGHT)
     row = gap_row(own, at_s)
-    counts = followed(own, own.row, row).counts
+    counts = _followed(own, row)
     if kind.is_turn:
         short = _lean(_row(counts, SHORT), kind.short, _TURN_WEIGHT)
         medium = _lean(_row(counts, MEDIUM), kind.medium, _TURN_WEIGHT)
@@ -112,6 +114,15 @@ def _after_a_pause(counts: tuple[int, ...], kind: Kind, row: int) -> Chances:
         likely = _lean(_row(kind.counts, row), likely, _SLOT_WEIGHT)
     likely = _lean(_sums(counts[WIDTH * LONG :]), likely, _KIN_WEIGHT)
     return _lean(_row(counts, row), likely, _SLOT_WEIGHT)
+
+
+def _followed(own: Reuse, by: int) -> tuple[int, ...]:
+    """Return the counters of a prefix whose last use is followed by one now."""
+    if by >= LONG:
+        return own.counts
+    counts = list(own.counts)
+    counts[WIDTH * own.row + by] += 1  # a short gap is counted behind the uses, a longer one behind that
+    return tuple(counts)
 
 
 def _row(counts: tuple[int, ...], row: int) -> tuple[int, ...]:

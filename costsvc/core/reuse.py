@@ -127,8 +127,8 @@ def _again(own: Reuse, kin: MutableMapping[str, Reuse], seen: Sighting) -> Reuse
     """Return a known state after one more use; its kin learns what followed the use before."""
     row = gap_row(own, seen.at_s)
     if own.counted:
-        kin[own.kin] = followed(kin.get(own.kin, Reuse()), own.row, row)
-    return _use(replace(followed(own, own.row, row), row=row), row)
+        kin[own.kin] = _followed(kin.get(own.kin, Reuse()), own.row, row)
+    return _use(replace(_followed(own, own.row, row), row=row), row)
 
 
 def gap_row(own: Reuse, at_s: int) -> int:
@@ -142,8 +142,7 @@ def gap_row(own: Reuse, at_s: int) -> int:
     return LONG + at_s % _DAY_S // _SLOT_S + (_SLOTS if weekday >= _SATURDAY else 0)
 
 
-def followed(state: Reuse, row: int, by: int) -> Reuse:
-    """Return a state that has seen what came after a use."""
+def _followed(state: Reuse, row: int, by: int) -> Reuse:
     if by >= LONG:
         return state
     return _add(state, WIDTH * row + (_SHORT if by == SHORT else _MEDIUM))

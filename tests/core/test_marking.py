@@ -4,7 +4,7 @@ import json
 import random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costsvc.config import load_catalog_files
@@ -18,7 +18,7 @@ from costsvc.core.request import ModelRequest
 from costsvc.core.reuse import Reuse
 from costsvc.provider_sim import models, prompt
 from costsvc.provider_sim.errors import ApiError
-from tests.core.prompts import SEEDS, as_request, requests
+from tests.core.prompts import SEEDS, as_request, request_of
 
 MODEL = load_catalog_files().resolve("claude-opus-5-5")
 RATIOS = ratios_of(MODEL.schedules[0].tiers[-1][-1].rates)
@@ -74,16 +74,20 @@ def accepted(body: dict[str, Any]) -> bool:
     return True
 
 
-@given(requests(), SEEDS, st.booleans())
-def test_the_provider_takes_every_marked_request(request: ModelRequest, seed: int, batch: bool) -> None:
+@settings(deadline=None)
+@given(SEEDS, st.booleans())
+def test_the_provider_takes_every_marked_request(seed: int, batch: bool) -> None:
     """Never five breakpoints, nor an hour after 5 minutes, whatever the caller has placed."""
+    request = request_of(seed)
     body = json.loads(request.body_with(mark(request, planned(request, seed, batch=batch).ours)))
     assert accepted(body) or not accepted(request.body)
 
 
-@given(requests(), SEEDS)
-def test_taking_the_breakpoints_out_gives_back_the_bytes(request: ModelRequest, seed: int) -> None:
+@settings(deadline=None)
+@given(SEEDS)
+def test_taking_the_breakpoints_out_gives_back_the_bytes(seed: int) -> None:
     """What is sent is what came, and what was put in."""
+    request = request_of(seed)
     ours = planned(request, seed).ours
     for name, member in mark(request, ours).items():
         put = insertions(request.members[name], [m for m in ours if m.view.spot.member == name])
@@ -114,9 +118,11 @@ def own_markers(body: Any) -> list[Any]:
     return []
 
 
-@given(requests(), SEEDS)
-def test_breakpoints_are_no_content_and_the_callers_stay(request: ModelRequest, seed: int) -> None:
+@settings(deadline=None)
+@given(SEEDS)
+def test_breakpoints_are_no_content_and_the_callers_stay(seed: int) -> None:
     """The model reads the same, and each of the caller's breakpoints is where it was."""
+    request = request_of(seed)
     plan = planned(request, seed)
     sent = json.loads(request.body_with(mark(request, plan.ours)))
     assert content(sent) == content(request.body)
@@ -131,9 +137,11 @@ def places(prefixes: Prefixes) -> set[tuple[str, int, int, str]]:
     return {(s.member, s.at, max(s.block, 0), s.marker) for s in prefixes.spots if s.marker}
 
 
-@given(requests(markers=False), SEEDS)
-def test_every_breakpoint_of_ours_is_long_enough_and_decided_alike(request: ModelRequest, seed: int) -> None:
+@settings(deadline=None)
+@given(SEEDS)
+def test_every_breakpoint_of_ours_is_long_enough_and_decided_alike(seed: int) -> None:
     """Nothing is marked that the model would not cache, and the same facts give the same plan."""
+    request = request_of(seed, markers=False)
     plan = planned(request, seed)
     assert all(marker.view.tokens >= MODEL.min_cacheable_tokens for marker in plan.ours)
     assert len(plan.ours) <= MOST_MARKERS
@@ -141,9 +149,11 @@ def test_every_breakpoint_of_ours_is_long_enough_and_decided_alike(request: Mode
     assert planned(request, seed) == plan
 
 
-@given(requests(markers=False), SEEDS)
-def test_the_tail_alone_can_be_marked_in_any_layout(request: ModelRequest, seed: int) -> None:
+@settings(deadline=None)
+@given(SEEDS)
+def test_the_tail_alone_can_be_marked_in_any_layout(seed: int) -> None:
     """Each spot by itself, too: the text around a breakpoint is untouched."""
+    request = request_of(seed, markers=False)
     prefixes = read_prefixes(request)
     spot = random.Random(seed).choice(prefixes.spots or (None,))
     if spot is None:

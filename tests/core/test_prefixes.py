@@ -4,7 +4,7 @@ import copy
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costsvc.core.prefix_walk import read_prefixes
@@ -34,6 +34,7 @@ def spots(body: dict[str, Any]) -> tuple[Spot, ...]:
     return read_prefixes(as_request(body)).spots
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60))
 def test_a_conversation_that_grows_keeps_its_prefixes(turns: int) -> None:
     """The end of a turn is known again in the next, however long the conversation is."""
@@ -55,6 +56,7 @@ def test_a_string_and_one_block_of_it_are_the_same() -> None:
     assert len({tuple(spot.digest for spot in spots(body)) for body in bodies}) == 1
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_breakpoints_of_the_caller_change_no_digest_of_messages(seed: int) -> None:
     """A client that moves its breakpoint from turn to turn repeats its prefixes."""
@@ -73,6 +75,7 @@ def test_breakpoints_of_the_caller_change_no_digest_of_messages(seed: int) -> No
         assert with_markers.get((spot.member, spot.at, spot.block), spot.digest) == spot.digest
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_spots_come_in_prompt_order_and_can_be_marked(seed: int) -> None:
     """Each is longer than the one before, and no thinking, unknown block or empty text is among them."""
@@ -89,6 +92,7 @@ def test_spots_come_in_prompt_order_and_can_be_marked(seed: int) -> None:
             }
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_positions_are_those_of_the_provider(seed: int) -> None:
     """Two spots are as far apart as the simulated provider's look-back counts them."""

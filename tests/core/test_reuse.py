@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costsvc.core.odds import foresee, inherited, known_of
@@ -20,6 +20,7 @@ def watched(gaps: list[int], kin: str = "system.0") -> tuple[dict[bytes, Reuse],
     return states, kinds
 
 
+@settings(deadline=None)
 @given(GAPS)
 def test_a_state_is_read_as_it_was_stored(gaps: list[int]) -> None:
     """In at most 250 bytes."""
@@ -29,6 +30,7 @@ def test_a_state_is_read_as_it_was_stored(gaps: list[int]) -> None:
         assert len(state.pack()) <= 250
 
 
+@settings(deadline=None)
 @given(GAPS)
 def test_odds_are_probabilities(gaps: list[int]) -> None:
     """And no use within the hour is less likely than one within 5 minutes."""
@@ -88,6 +90,7 @@ def test_a_turn_takes_over_its_conversation() -> None:
     assert inherited(states[bytes([5])]) is not None
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000), min_size=200, max_size=300))
 def test_counters_are_bounded(gaps: list[int]) -> None:
     """A full row is halved."""
