@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= $(HOME)/.local/share/costsvc
 READY := .venv/.ready
 
-.PHONY: run test faults demo proto lint format bench bench-quality bench-router bench-cache bench-prompt-cache bench-cache-size bench-side-by-side lock clean help
+.PHONY: run test faults demo proto lint format bench bench-defer bench-quality bench-router bench-cache bench-prompt-cache bench-cache-size bench-side-by-side lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'

@@ -10,6 +10,7 @@ from benchmarks.bench import page
 from benchmarks.bench.neighbour import percentile
 from benchmarks.bench.processes import ProcessFailed, Program, python
 from benchmarks.bench.table import Row, as_markdown, spread
+from benchmarks.deferral import measure as measure_deferral
 from benchmarks.near_identical import judge, near_misses
 from benchmarks.near_identical import main as score_pairs
 
@@ -140,3 +141,11 @@ def test_pairs_that_are_not_there_are_asked_for(capsys: pytest.CaptureFixture[st
     """In a sentence."""
     assert score_pairs("") == 2
     assert "PAIRS=" in capsys.readouterr().err
+
+
+async def test_two_days_of_deferred_calls_end_in_time_and_are_paid_once() -> None:
+    """A small run of the benchmark: through the whole service, against the provider's own bill."""
+    outcome = await measure_deferral(40)
+    assert outcome.kept_share == 1
+    assert outcome.paid_once_share >= 0.95
+    assert outcome.is_exact

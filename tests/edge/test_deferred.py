@@ -13,11 +13,13 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
+from redis.asyncio import Redis
 
 from costsvc import v1
 from costsvc.core.alert import sign
 from costsvc.core.money import ceil_nano
 from costsvc.provider_sim import RunningSim
+from costsvc.store import deferred_keys
 from tests.edge.conftest import Serve, Service
 from tests.receiver import Receiver
 
@@ -322,3 +324,20 @@ async def test_what_a_batch_answers_too_late_is_its_loss(unseen: Deferrer, sim: 
         assert entry.cost_nano_usd > 0
     bill = sorted(ceil_nano(line.pico_usd) for line in sim.bill.lines())
     assert sorted(entry.cost_nano_usd for entry in entries) == bill
+
+
+async def test_what_is_erased_fails(hasty: Deferrer, store: Redis) -> None:
+    """Its tenant wants nothing of it kept, so there is nothing to send."""
+    deferred = await hasty.defer()
+    await store.delete(deferred_keys.request(f"default:{deferred.deferred_id}"))
+    (*_, failed) = await hasty.ended(deferred.deferred_id)
+    assert failed.state == v1.DEFERRED_STATE_FAILED
+    assert await hasty.service.untouched()
+
+
+async def test_a_service_that_stops_hands_over_the_queue(serve: Serve, store: Redis) -> None:
+    """Another one leads at once, and need not wait for a lease to end."""
+    async with serve():
+        while await store.get(deferred_keys.LEADER) is None:  # noqa: ASYNC110 - the store has no event
+            await asyncio.sleep(0.02)
+    assert await store.get(deferred_keys.LEADER) is None
