@@ -32,6 +32,7 @@ GAP = " [...] "
 _SAMPLE_CHARS = 2_000
 _HEAD_SHARE = 0.75
 _ANSWER_TOKENS = 8  # each of the words takes at most three
+_THOUGHT_TOKENS = 2_048
 _FINAL_STOP = "end_turn"
 _WORDS = {tier.label: tier for tier in Tier}
 _INSTRUCTION = """\
@@ -72,6 +73,8 @@ def question_about(request: ModelRequest, model: Model) -> dict[str, Member]:
     }
     if "disabled" in model.capabilities.thinking:
         members["thinking"] = Member({"type": "disabled"})
+    elif model.capabilities.thinking:  # room for what cannot be turned off
+        members["max_tokens"] = Member(_THOUGHT_TOKENS)
     if request.get("inference_geo") is not None:  # where the request is processed, the question is, too
         members["inference_geo"] = request.members["inference_geo"]
     return members

@@ -22,8 +22,10 @@ from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce
 from costsvc.config import load_catalog_files
+from costsvc.core.classifier import question_about
 from costsvc.core.conversation import Pin
 from costsvc.core.errors import NoModelFits
+from costsvc.core.judging import question_for
 from costsvc.core.length import Length
 from costsvc.core.lengths import LEAST_CALLS
 from costsvc.core.policy import Policy, Sampling, read_policy
@@ -301,3 +303,26 @@ async def both_agree(provider: aiohttp.ClientSession, body: dict[str, Any], mode
     version = {"anthropic-version": "2023-06-01"} if body.keys() & {"temperature", "top_k"} else {}
     status, _ = await answer(provider, json.dumps(body | {"model": model}).encode(), version)
     assert status == (404 if reason.startswith("retired") else 400), (model, reason)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG.models))
+async def test_what_costsvc_asks_on_its_own_account_is_answered(
+    provider: aiohttp.ClientSession, name: str
+) -> None:
+    """Whichever model sorts requests, or judges answers, can take the question, or is not asked."""
+    model, planner = CATALOG.models[name], Planner(CATALOG, PolicyInForce(POLICY), Observations())
+    here, there = (request(**more) for more in ({}, {"inference_geo": "us"}))
+    judged = question_for(model, "Which is right?", asked="x", answered="y", baseline="z", swapped=True)
+    for members in (judged, question_about(here, model), question_about(there, model)):
+        question = ModelRequest(members=members, model=name, is_beside=True)
+        try:
+            asked = planner.plan(question, "tenant", NOON)
+        except NoModelFits:
+            continue
+        assert await answer(provider, asked.body(stream=False), asked.headers) == (200, "")
+
+
+def request(**members: Any) -> ModelRequest:
+    """Return a request with these members."""
+    body = {"messages": [USER], **members}
+    return ModelRequest(members=read_messages_json(json.dumps(body).encode()))

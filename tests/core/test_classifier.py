@@ -107,6 +107,9 @@ def test_only_the_text_and_the_geography_go_along() -> None:
     members = question_about(request, HAIKU)
     assert json.loads(members["messages"].value[0]["content"]) == {"request": '"}'}
     assert set(members) == {"model", "max_tokens", "system", "messages", "thinking", "inference_geo"}
+    assert members["max_tokens"].value == 8
+    always = question_about(request, CATALOG.models["claude-opus-5-5"])
+    assert ("thinking" in always, always["max_tokens"].value) == (False, 2048)
     none = replace(HAIKU, capabilities=replace(HAIKU.capabilities, thinking=()))
     assert set(question_about(ask(user("x")), none)) == {"model", "max_tokens", "system", "messages"}
 
