@@ -72,8 +72,10 @@ class MarkerPlan:
 
 
 def ratios_of(rates: Rates) -> Ratios:
-    """Return a model's ratios."""
+    """Return a model's ratios; of what is free, nothing is worth a breakpoint."""
     plain = rates.input_pico_usd
+    if not plain:
+        return Ratios(1.0, 1.0, 1.0)
     return Ratios(
         rates.cache_read_pico_usd / plain,
         rates.cache_write_5m_pico_usd / plain,

@@ -48,8 +48,13 @@ class Walk:
         self._append(dumps(values, _VERSION)[_LIST_HEAD_BYTES:])
 
     def add_text(self, text: str) -> None:
-        """Add a text that stands for a block."""
-        self.add(text)
+        """Add a text that stands for a block; of a very long one both ends and the length."""
+        if len(text) > SAMPLED_BYTES:
+            half = SAMPLED_BYTES // 2
+            self.size += len(text) - SAMPLED_BYTES
+            self.add_all([len(text), text[:half], text[-half:]])
+        else:
+            self.add(text)
         self.position += 1
         self.last_kind = "text"
 
@@ -65,7 +70,10 @@ class Walk:
         marker = self._marker_of(block) if self.has_markers else ""
         if marker:
             block = _bare(block)
-        self.add(block["text"] if alone and is_plain(block) else block)
+        if alone and is_plain(block):
+            self.add_text(block["text"])
+            return marker
+        self.add(block)
         source = block.get("source")
         if isinstance(source, dict) and source.get("type") not in {"text", "content"}:
             self.size += _BINARY_BYTES - self.last_size

@@ -14,6 +14,7 @@ from costsvc.core.marking import insertions, mark, take_out
 from costsvc.core.odds import Odds
 from costsvc.core.prefix_walk import read_prefixes
 from costsvc.core.prefixes import KIN, MOST_MARKERS, Prefixes
+from costsvc.core.rates import Rates
 from costsvc.core.request import ModelRequest
 from costsvc.core.reuse import Reuse
 from costsvc.provider_sim import models, prompt
@@ -162,3 +163,14 @@ def test_the_tail_alone_can_be_marked_in_any_layout(seed: int) -> None:
     changed = mark(request, [Marker(view, "1h", is_callers=False)])
     sent = json.loads(request.body_with(changed))
     assert places(read_prefixes(as_request(sent))) == {(spot.member, spot.at, max(spot.block, 0), "1h")}
+
+
+def test_what_is_free_gets_no_breakpoint() -> None:
+    """With a discount of 100 % there is nothing to save."""
+    free = Rates(**dict.fromkeys(Rates.__dataclass_fields__, 0))
+    body = {"system": "Be brief. " * 900, "messages": [{"role": "user", "content": "Why?"}]}
+    prefixes = read_prefixes(as_request(body))
+    views = weigh_spots(prefixes, {}, {}, input_tokens=50_000, now_s=NOW_S)
+    for ratios, some in ((ratios_of(free), False), (RATIOS, True)):
+        plan = plan_markers(views, ratios, min_tokens=512, input_tokens=50_000, marker_count=0)
+        assert bool(plan.ours) == some
