@@ -108,6 +108,7 @@ class Client:
         self.RecordOutcome = self._with_defaults(admin.RecordOutcome, timeout_s=5)
         self.GetRouterStatus = self._with_defaults(admin.GetRouterStatus, timeout_s=10)
         self.ListPairs = self._with_defaults(admin.ListPairs, timeout_s=10)
+        self.ReportPromptCache = self._with_defaults(admin.ReportPromptCache, timeout_s=10)
 
     def _with_defaults(self, call: C, *, timeout_s: float) -> C:
         def invoke(

@@ -172,14 +172,11 @@ class Metrics:
             registry=self.registry,
         )
         self._not_kept = self._counter("cache_not_kept", "Answers that could not be kept.", "why")
-        self._prefixes_relied = self._counter(
-            "prompt_cache_relied", "Prefixes that were expected in the provider's prompt cache."
-        )
-        self._first_writes = self._counter(
-            "prompt_cache_waits", "Calls that waited for another to write their prefix.", "outcome"
-        )
+        self._prefixes_relied = self._counter("prompt_cache_relied", "Prefixes expected at the provider.")
+        self._first_writes = self._counter("prompt_cache_waits", "Calls that waited for a write.", "outcome")
         self._first_write_s = self._counter("prompt_cache_wait_seconds", "How long they waited, together.")
         self._prefixes_read = self._counter("prompt_cache_read", "Those of them that were there.")
+        self._prompt_misses = self._counter("prompt_cache_misses", "Reads that could have been.", "reason")
 
     def prefixes(self, *, relied: int, read: int) -> None:
         """Count prefixes that a prompt's plan expected in the provider's cache, and those that were there."""
@@ -190,6 +187,10 @@ class Metrics:
         """Count a call that waited until another had begun to write a prefix, or for too long."""
         self._first_writes.labels(outcome).inc()
         self._first_write_s.inc(seconds)
+
+    def prompt_cache_missed(self, reason: str) -> None:
+        """Count a prompt that could have been read from the provider's cache, by why it was not."""
+        self._prompt_misses.labels(reason).inc()
 
     def cache(self, outcome: str) -> None:
         """Count a call by what the response cache did for it."""

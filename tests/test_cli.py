@@ -37,18 +37,20 @@ COMMANDS = (
         "defer",
         "deferred",
         "route",
+        "plan",
         "estimate",
         "report",
         "budget",
         "at-risk",
     ),
-    *("router", "cache", "tenant", "audit", "check-config"),
+    *("router", "cache", "prompt-cache", "tenant", "audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
     *("router fit", "router status", "router record-outcome", "router pairs"),
     *("at-risk list", "at-risk resolve", "tenant delete-data"),
     *("cache invalidate", "cache report-mistake", "deferred get", "deferred cancel"),
+    "prompt-cache report",
 )
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
 READY_S = 30
@@ -412,6 +414,29 @@ def test_route_prints_the_decision(target: tuple[str, str]) -> None:
     assert lines[0] == "claude-haiku-5-5 (simple)"
     assert any(line.startswith("  task_hint: ") for line in lines)
     assert any(re.match(r"claude-haiku-5-5 +simple +\$", line) for line in lines)
+
+
+def test_plan_explains_and_prompt_cache_reports(target: tuple[str, str], tmp_path: Path) -> None:
+    """Where a breakpoint is and what it costs, or why there is none; then what came of it."""
+    path, short = tmp_path / "request.json", tmp_path / "short.json"
+    question = [{"role": "user", "content": "Why?"}]
+    rules = "Answer in one sentence, and say where you know it from. " * 400
+    path.write_text(json.dumps({"max_tokens": 9, "system": rules, "messages": question}))
+    short.write_text(json.dumps({"max_tokens": 9, "messages": question}))
+    said = program("plan", str(path), "--task", "planned", *target).stdout
+    assert re.search(r"^model: claude-", said)
+    assert re.search(r"^  after system\[0\]: [\d,]+ tokens for 5m, \d+ % to come again", said, re.MULTILINE)
+    assert re.search(r"^the prompt now: \$[\d.]+, uncached \$[\d.]+; 0 tokens", said, re.MULTILINE)
+    assert "later calls are expected to save $" in said
+    said = program("plan", str(short), *target).stdout
+    assert re.search(r"prompt cache: no breakpoints\n  too short by about [\d,]+ tokens", said)
+    for _ in range(2):
+        program("complete", "--messages-json", str(path), "--task", "planned", *target)
+    said = program("prompt-cache", "report", *target).stdout
+    assert said.startswith("advice: none\n")
+    assert re.search(r"^_first +planned +claude-\S+ +1 +0 ", said, re.MULTILINE)
+    nobody = program("prompt-cache", "report", "--tenant", "nobody", *target).stdout
+    assert nobody == "no prompts that could be cached\n"
 
 
 def test_a_call_may_have_a_highest_price(target: tuple[str, str]) -> None:

@@ -161,6 +161,7 @@ def test_every_rpc_has_its_own_messages() -> None:
         "RecordOutcome",
         "GetRouterStatus",
         "ListPairs",
+        "ReportPromptCache",
         "CreateBatch",
         "CreateBatchStream",
         "GetBatch",

@@ -9,17 +9,20 @@ from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.core.batchable import is_batchable
 from costsvc.core.candidates import Candidate
+from costsvc.core.why_unmarked import too_short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
     """The models that were not chosen, and what the call is expected to cost in a batch.
 
-    `batch_cost_nano_usd` is None where the request does not belong into one.
+    `batch_cost_nano_usd` is None where the request does not belong into one. `why_unmarked` says why no
+    breakpoints were planned, where none were.
     """
 
     alternatives: tuple[Candidate, ...]
     batch_cost_nano_usd: int | None
+    why_unmarked: tuple[str, ...] = ()
 
 
 def advise(planner: Planner, plan: Plan, tenant: str, at: datetime, *, with_alternatives: bool) -> Advice:
@@ -27,7 +30,21 @@ def advise(planner: Planner, plan: Plan, tenant: str, at: datetime, *, with_alte
     return Advice(
         alternatives=_alternatives(planner, plan, tenant, at) if with_alternatives else (),
         batch_cost_nano_usd=planner.batch_cost_nano_usd(plan) if is_batchable(plan.request) else None,
+        why_unmarked=(_why_unmarked(planner, plan, tenant),) if plan.markers is None else (),
     )
+
+
+def _why_unmarked(planner: Planner, plan: Plan, tenant: str) -> str:
+    """Say why no breakpoints were planned: whoever knows that a prompt is not for the cache asks no store."""
+    if plan.request.caller_markers_only:
+        return "the request leaves breakpoints to its caller"
+    if not planner.marks(plan.request):
+        return "the policy leaves breakpoints to callers"
+    model = plan.decision.model
+    tokens = planner.expect_input(tenant, model, plan.levers.content).expected
+    if tokens < model.min_cacheable_tokens:
+        return too_short(tokens, model.min_cacheable_tokens, model.id)
+    return "no part of the prompt can have a breakpoint"
 
 
 def _alternatives(planner: Planner, plan: Plan, tenant: str, at: datetime) -> tuple[Candidate, ...]:

@@ -147,7 +147,7 @@ class Making:
         totals = completed.reported.totals
         work = [
             self._settlement.book(entry, reserved.version, reserved.trace),
-            self._prompt_caching.answered(attempt.plan, attempt.tenant, totals, attempt.started_at),
+            self._prompt_caching.answered(completed, entry.settled_at),
         ]
         if not cascade.is_under_way:
             work += [self._conversations.answered(attempt.plan, attempt.tenant, totals, attempt.started_at)]

@@ -11,6 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import structlog
+
+from costsvc.app.attempt import Completed
+from costsvc.app.explaining import Explaining
 from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
 from costsvc.core.candidates import Reason
@@ -22,10 +26,12 @@ from costsvc.core.prefixes import Prefixes, cache_scope
 from costsvc.core.request import ModelRequest
 from costsvc.core.sightings import sight
 from costsvc.core.tokens import is_shorter
-from costsvc.core.usage import Usage
+from costsvc.core.traits import Traits
 from costsvc.metrics import Metrics
 from costsvc.store.exchange import Exchange, Pending
 from costsvc.store.prefixes import PrefixBook
+
+log = structlog.get_logger()
 
 WORKSPACE = "default"
 """Of the one account that there is; the provider keeps the caches of workspaces apart."""
@@ -38,18 +44,23 @@ class PromptLook:
     request: ModelRequest
     prefixes: Prefixes
     pending: Mapping[str, Pending[Known]]
+    before: Pending[dict[str, Traits]]
 
     def result(self) -> Prompt:
         """Return what the store says; nothing is known where it is away."""
         known = {model: _known(pending) for model, pending in self.pending.items()}
-        return Prompt(self.request, self.prefixes, known)
+        before = dict[str, Traits]()
+        with suppress(StoreUnavailable):
+            before = self.before.result()
+        return Prompt(self.request, self.prefixes, known, before)
 
 
 class PromptCaching:
     """The breakpoints of prompts."""
 
-    def __init__(self, book: PrefixBook, planner: Planner, metrics: Metrics) -> None:
+    def __init__(self, book: PrefixBook, explaining: Explaining, planner: Planner, metrics: Metrics) -> None:
         self._book = book
+        self._explaining = explaining
         self._planner = planner
         self._metrics = metrics
 
@@ -61,13 +72,15 @@ class PromptCaching:
         prefixes = read_prefixes(request)
         if not prefixes.spots:
             return None
+        models = self._models(plan)
         return PromptLook(
             request,
             prefixes,
             {
                 model: self._book.ask(exchange, tenant, cache_scope(model, WORKSPACE), request.task, prefixes)
-                for model in self._models(plan)
+                for model in models
             },
+            self._explaining.ask(exchange, tenant, request, models),
         )
 
     def marked(self, plan: Plan, tenant: str, at: datetime, *, batch: bool = False) -> Plan:
@@ -102,17 +115,22 @@ class PromptCaching:
         decision = replace(plan.decision, reasons=kept)
         return self.marked(replace(plan, prompt=prompt, marking=None, decision=decision), tenant, at)
 
-    async def answered(self, plan: Plan, tenant: str, usage: Usage, at: datetime) -> None:
-        """Count what an answer to a request that was sent at an instant says of its prefixes."""
-        marking = plan.markers
-        if marking is None:
-            return
-        at_s = int(at.timestamp())
-        seen = sight(marking.views, marking.prefixes, marking.plan, usage, at_s=at_s)
-        self._metrics.prefixes(relied=sum(each.tried for each in seen), read=sum(each.read for each in seen))
-        exchange = Exchange()
-        scope = cache_scope(marking.model.id, WORKSPACE)
-        self._book.observe(exchange, tenant, scope, plan.request.task, seen, at_s=at_s)
+    async def answered(self, completed: Completed, settled_at: datetime) -> None:
+        """Count what an answer says of the prefixes of its prompt, and why it was not read from the cache."""
+        exchange, attempt = Exchange(), completed.attempt
+        marking = attempt.plan.markers
+        if marking is not None:
+            usage, at_s = completed.reported.totals, int(attempt.started_at.timestamp())
+            seen = sight(marking.views, marking.prefixes, marking.plan, usage, at_s=at_s)
+            relied, read = sum(each.tried for each in seen), sum(each.read for each in seen)
+            self._metrics.prefixes(relied=relied, read=read)
+            scope = cache_scope(marking.model.id, WORKSPACE)
+            task = attempt.plan.request.task
+            self._book.observe(exchange, attempt.tenant, scope, task, seen, at_s=at_s)
+        try:
+            self._explaining.add(exchange, completed, settled_at)
+        except Exception:  # an answer that is paid must not be lost because nobody can explain its price
+            log.exception("prompt_not_explained", attempt_id=attempt.attempt_id)
         await exchange.send()
 
     def _is_long(self, plan: Plan, tenant: str) -> bool:

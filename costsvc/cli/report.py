@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from costsvc.cli.moment import MOMENT, timestamp
 from costsvc.cli.remote import as_json_text, call, service_options
 from costsvc.cli.text import percent, table
 from costsvc.client import Client
 from costsvc.core.money import format_usd
 from costsvc.v1 import AtRiskTotals, ReportRequest, ReportResponse, ReportRow, ReportTotals
 
-_SPAN = re.compile(r"(\d{1,5})([hd])")
 _PAGE_ROWS = 1000
 _HEADERS = ("calls", "tokens in", "out", "cost", "baseline", "saved", "saved %")
 _TECHNIQUE, _TECHNIQUE_HEADERS = "technique", ("saved", "of baseline")
 _STARTS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
-class _Moment(click.ParamType[datetime]):
-    """A UTC date or time, or how long ago: 24h, 7d."""
-
-    name = "when"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            return _moment(value)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is neither a span such as 24h or 7d nor a date such as 2026-11-22", param, ctx
-            )
-
-
 @click.command()
-@click.option("--since", type=_Moment(), default="24h", show_default=True, help="From when: 24h, 7d, a date.")
-@click.option("--until", type=_Moment(), help="Until when; now, unless given.")
+@click.option("--since", type=MOMENT, default="24h", show_default=True, help="From when: 24h, 7d, a date.")
+@click.option("--until", type=MOMENT, help="Until when; now, unless given.")
 @click.option(
     "--by", metavar="[model|tier|task|technique|label:KEY]", default="", help="What to split by, if anything."
 )
@@ -60,8 +40,8 @@ def report(
     """Add up a tenant's ledger: calls, tokens, cost, and what was saved."""
     kind, label_key = _group_by(by)
     request = ReportRequest(
-        start_time=_timestamp(since),
-        end_time=_timestamp(until or datetime.now(UTC)),
+        start_time=timestamp(since),
+        end_time=timestamp(until or datetime.now(UTC)),
         granularity=f"GRANULARITY_{(granularity or 'unspecified').upper()}",
         group_by=kind,
         label_key=label_key,
@@ -74,20 +54,6 @@ def report(
         click.echo(_describe(response, granularity or "", by))
         if response.at_risk.attempt_count:
             click.echo(_describe_risk(response.at_risk))
-
-
-def _moment(text: str) -> datetime:
-    if span := _SPAN.fullmatch(text):
-        count, unit = int(span[1]), span[2]
-        return datetime.now(UTC) - (timedelta(hours=count) if unit == "h" else timedelta(days=count))
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 def _group_by(by: str) -> tuple[str, str]:

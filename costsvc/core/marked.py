@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from costsvc.core.arrangement import View
+from costsvc.core.arrangement import Ratios, View
 from costsvc.core.json_text import Member
 from costsvc.core.markers import Marker, MarkerPlan, plan_markers, ratios_of, weigh_spots
 from costsvc.core.marking import mark
 from costsvc.core.model import Model
 from costsvc.core.money import PICO_PER_NANO
-from costsvc.core.prefixes import TAIL, TOOLS, Prefixes
+from costsvc.core.prefixes import TAIL, TOOLS, Prefixes, Spot
 from costsvc.core.prompt_cache import Prefix
 from costsvc.core.rates import Rates
 from costsvc.core.request import ModelRequest
 from costsvc.core.reuse import FIVE_MINUTES_S, ONE_HOUR_S, Reuse
+from costsvc.core.traits import Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,15 @@ UNKNOWN = Known()
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The prefixes of a request, and what is known of them on each model that may answer."""
+    """The prefixes of a request, and what is known of them on each model that may answer.
+
+    `before` are the last prompts that it can be compared with, by what they are kept under.
+    """
 
     request: ModelRequest
     prefixes: Prefixes
     known: Mapping[str, Known]
+    before: Mapping[str, Traits] = field(default_factory=dict)
 
     def on(self, model: str) -> Known:
         """Return what is known on a model."""
@@ -66,6 +71,7 @@ class Marking:
     prefixes: Prefixes
     views: Sequence[View]
     plan: MarkerPlan
+    ratios: Ratios
     input_pico_usd: int
 
     def nano_usd(self, input_tokens: float) -> int:
@@ -77,6 +83,11 @@ class Marking:
         """What is in front of the last breakpoint, the caller's included."""
         last = max((marker.view.tokens for marker in self.plan.markers), default=0)
         return Prefix(tokens=round(last), one_hour=self.plan.one_hour)
+
+    @property
+    def break_even_5m(self) -> float:
+        """The chance of a use within 5 minutes from which on a breakpoint for so long pays."""
+        return (self.ratios.write_5m - 1) / (self.ratios.write_5m - self.ratios.read)
 
     @property
     def is_ours(self) -> bool:
@@ -116,16 +127,22 @@ def plan_prompt(
 ) -> Marking:
     """Return the breakpoints of a prompt on a model; `input_tokens` is what it is expected to have there."""
     views = weigh_spots(prefixes, known.states, known.kin, input_tokens=input_tokens, now_s=now_s)
+    ratios = ratios_of(rates)
     plan = plan_markers(
         views,
-        ratios_of(rates),
+        ratios,
         min_tokens=model.min_cacheable_tokens,
         input_tokens=input_tokens,
         marker_count=prefixes.marker_count,
         batch=batch,
     )
     return Marking(
-        model=model, prefixes=prefixes, views=views, plan=plan, input_pico_usd=rates.input_pico_usd
+        model=model,
+        prefixes=prefixes,
+        views=views,
+        plan=plan,
+        ratios=ratios,
+        input_pico_usd=rates.input_pico_usd,
     )
 
 
@@ -133,12 +150,11 @@ def words(marker: Marker) -> str:
     """Say where a breakpoint is, what it keeps, and why."""
     view, hour = marker.view, marker.ttl == "1h"
     odds, time = (view.odds.within_1h, "an hour") if hour else (view.odds.within_5m, "5 minutes")
-    return f"{place(marker)}, about {view.tokens:.0f} tokens: {odds:.0%} to come again within {time}"
+    return f"{place_of(view.spot)}, about {view.tokens:.0f} tokens: {odds:.0%} to come again within {time}"
 
 
-def place(marker: Marker) -> str:
-    """Say where a breakpoint is."""
-    spot = marker.view.spot
+def place_of(spot: Spot) -> str:
+    """Say where a spot is."""
     if spot.kin == TOOLS:
         return "after the tools"
     if spot.member == "system":

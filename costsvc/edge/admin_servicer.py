@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from grpc.aio import ServicerContext
@@ -10,7 +11,8 @@ from costsvc import v1
 from costsvc.app.admin import Administration
 from costsvc.app.cache_admin import CacheAdministration
 from costsvc.app.outcomes import Outcomes
-from costsvc.edge import admin_proto, from_proto, router_proto
+from costsvc.app.prompt_report import PromptReporter
+from costsvc.edge import admin_proto, from_proto, prompt_cache_proto, router_proto
 from costsvc.edge.calls import Call, Calls
 from costsvc.edge.peers import check_local
 
@@ -26,11 +28,13 @@ class AdminServicer(v1.AdminServiceServicer):
         administration: Administration,
         cache: CacheAdministration,
         outcomes: Outcomes,
+        prompts: PromptReporter,
     ) -> None:
         self._calls = calls
         self._administration = administration
         self._cache = cache
         self._outcomes = outcomes
+        self._prompts = prompts
 
     async def SetBudget(self, request: v1.SetBudgetRequest, context: Context) -> v1.SetBudgetResponse:
         """Define."""
@@ -113,6 +117,14 @@ class AdminServicer(v1.AdminServiceServicer):
         """Show pairs of answers."""
         return await self._calls.run("ListPairs", request, context, self._list_pairs, check=check_local)
 
+    async def ReportPromptCache(
+        self, request: v1.ReportPromptCacheRequest, context: Context
+    ) -> v1.ReportPromptCacheResponse:
+        """Add up what the prompt cache did."""
+        return await self._calls.run(
+            "ReportPromptCache", request, context, self._report_prompt_cache, check=check_local
+        )
+
     async def _set_budget(self, request: v1.SetBudgetRequest, call: Call) -> v1.SetBudgetResponse:
         call.note(budget_id=request.budget.id, limit_nano_usd=request.budget.limit_nano_usd)
         with admin_proto.fields_of_budget():
@@ -181,3 +193,12 @@ class AdminServicer(v1.AdminServiceServicer):
             tenant=request.tenant, size=request.page_size, token=request.page_token
         )
         return router_proto.pairs_response(page)
+
+    async def _report_prompt_cache(
+        self, request: v1.ReportPromptCacheRequest, call: Call
+    ) -> v1.ReportPromptCacheResponse:
+        call.note(of_tenant=request.tenant)
+        start, end = (each.ToDatetime(UTC) for each in (request.start_time, request.end_time))
+        return prompt_cache_proto.prompt_report_response(
+            await self._prompts.report(request.tenant, start, end)
+        )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from costsvc import v1
+from costsvc.app.prompt_report import PromptReport
 from costsvc.core.marked import Marking
 from costsvc.core.markers import Marker
+from costsvc.core.why_unmarked import why_unmarked
 
 
 def prompt_cache_plan(value: Marking) -> v1.PromptCachePlan:
@@ -16,6 +20,7 @@ def prompt_cache_plan(value: Marking) -> v1.PromptCachePlan:
         expected_input_nano_usd=value.nano_usd(plan.cost_tokens),
         uncached_input_nano_usd=value.nano_usd(plan.plain_tokens),
         expected_later_savings_nano_usd=value.nano_usd(plan.later_tokens),
+        reasons=why_unmarked(value),
     )
 
 
@@ -31,3 +36,25 @@ def _breakpoint(marker: Marker) -> v1.PlacedBreakpoint:
         is_callers=marker.is_callers,
         reuse_permille=round(1_000 * odds),
     )
+
+
+def prompt_report_response(report: PromptReport) -> v1.ReportPromptCacheResponse:
+    """Return what the prompt cache did."""
+    response = v1.ReportPromptCacheResponse(
+        prefixes=[v1.PromptPrefix(**asdict(each)) for each in report.prefixes],
+        misses=[
+            v1.PromptMisses(
+                reason=each.reason,
+                block=each.block,
+                task=each.task,
+                model=each.model,
+                miss_count=each.count,
+                tokens=each.tokens,
+                lost_nano_usd=each.lost_nano_usd,
+            )
+            for each in report.misses
+        ],
+        advice=[v1.PromptAdvice(**asdict(each)) for each in report.advice],
+    )
+    response.observed_duration.FromSeconds(report.observed_s)
+    return response

@@ -50,6 +50,8 @@ def route_response(plan: Plan, held: Held | None, advice: Advice, *, include_bod
     )
     if plan.markers is not None:
         response.prompt_cache.CopyFrom(prompt_cache_plan(plan.markers))
+    else:
+        response.prompt_cache.reasons.extend(advice.why_unmarked)
     if held is not None:
         response.hold_id = held.hold_id
         response.hold_expire_time.FromDatetime(held.expires_at)

@@ -17,6 +17,7 @@ from costsvc.app.complete import Completions
 from costsvc.app.conversations import Conversations
 from costsvc.app.definitions import InForce
 from costsvc.app.estimate import Estimator
+from costsvc.app.explaining import Explaining
 from costsvc.app.foretelling import Foretelling
 from costsvc.app.holding import Holding
 from costsvc.app.ids import new_id
@@ -26,6 +27,7 @@ from costsvc.app.once import Once
 from costsvc.app.planner import Planner
 from costsvc.app.policies import PolicyInForce, PolicyWatch
 from costsvc.app.prompt_caching import PromptCaching
+from costsvc.app.prompt_report import PromptReporter
 from costsvc.app.record import Recorder
 from costsvc.app.report import Reporter
 from costsvc.app.reserve import Reserving
@@ -66,6 +68,7 @@ from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.pairs import PairBook
 from costsvc.store.prefixes import PrefixBook
 from costsvc.store.presence import Presence
+from costsvc.store.prompt_sums import PromptSums
 from costsvc.store.reservations import Reservations
 from costsvc.store.risks import Risks
 from costsvc.store.sealing import Sealing
@@ -117,7 +120,7 @@ def wire(
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
     conversations = Conversations(ConversationBook(client), planner)
-    asking = conversations, PromptCaching(PrefixBook(client), planner, metrics)
+    asking = conversations, _prompt_caching(settings, client, planner, metrics)
     answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, *asking, metrics)
     claims, looking = Claims(client, holds.lease), answers.looking
     once = wire_once(settings, planner, policy_in_force, claims, looking, settlement, in_flight, metrics)
@@ -163,6 +166,11 @@ def wire(
 def _router(client: Redis, policy_in_force: PolicyInForce, metrics: Metrics) -> RouterParts:
     books = OutcomeBook(client), FitBook(client), PairBook(client)
     return wire_router(*books, policy_in_force, metrics)
+
+
+def _prompt_caching(settings: Settings, client: Redis, planner: Planner, metrics: Metrics) -> PromptCaching:
+    sums = PromptSums(client, settings.retention_days)
+    return PromptCaching(PrefixBook(client), Explaining(sums, planner.catalog, metrics), planner, metrics)
 
 
 def _servicer(  # noqa: PLR0917 - parts of one process
@@ -243,7 +251,8 @@ def _admin(  # noqa: PLR0917 - parts of one process
         metrics=calls.metrics,
         clock=calls.clock,
     )
-    return AdminServicer(calls, administration, answers.administration, router.outcomes)
+    prompts = PromptReporter(PromptSums(client), catalog, calls.clock)
+    return AdminServicer(calls, administration, answers.administration, router.outcomes, prompts)
 
 
 def _retention(settings: Settings, client: Redis) -> Retention:

@@ -244,6 +244,16 @@ def prefix(tenant: str, place: int) -> str:
     return f"prefix:{{{tenant}}}:{place}"
 
 
+def prompt_traits(tenant: str, place: int) -> str:
+    """Return the text of the last prompt that has one of a tenant's places."""
+    return f"prefix:{{{tenant}}}:last:{place}"
+
+
+def prompt_sums(tenant: str, day: str) -> str:
+    """Return the hash of what the prompt cache did for a tenant on a day."""
+    return f"prefix:{{{tenant}}}:sums:{day}"
+
+
 def seen(response_id: str) -> str:
     """Return the record of an answered prompt, for those who can say later how good the answer was."""
     return f"router:seen:{response_id}"

@@ -466,3 +466,81 @@ class ListPairsResponse(_message.Message):
     pairs: _containers.RepeatedCompositeFieldContainer[AnswerPair]
     next_page_token: str
     def __init__(self, pairs: _Optional[_Iterable[_Union[AnswerPair, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReportPromptCacheRequest(_message.Message):
+    __slots__ = ("tenant", "start_time", "end_time")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PromptPrefix(_message.Message):
+    __slots__ = ("prefix", "task", "model", "call_count", "read_tokens", "write_5m_tokens", "write_1h_tokens", "saved_nano_usd", "caller_saved_nano_usd")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_5M_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_1H_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SAVED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    CALLER_SAVED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    task: str
+    model: str
+    call_count: int
+    read_tokens: int
+    write_5m_tokens: int
+    write_1h_tokens: int
+    saved_nano_usd: int
+    caller_saved_nano_usd: int
+    def __init__(self, prefix: _Optional[str] = ..., task: _Optional[str] = ..., model: _Optional[str] = ..., call_count: _Optional[int] = ..., read_tokens: _Optional[int] = ..., write_5m_tokens: _Optional[int] = ..., write_1h_tokens: _Optional[int] = ..., saved_nano_usd: _Optional[int] = ..., caller_saved_nano_usd: _Optional[int] = ...) -> None: ...
+
+class PromptMisses(_message.Message):
+    __slots__ = ("reason", "block", "task", "model", "miss_count", "tokens", "lost_nano_usd")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MISS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LOST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    block: str
+    task: str
+    model: str
+    miss_count: int
+    tokens: int
+    lost_nano_usd: int
+    def __init__(self, reason: _Optional[str] = ..., block: _Optional[str] = ..., task: _Optional[str] = ..., model: _Optional[str] = ..., miss_count: _Optional[int] = ..., tokens: _Optional[int] = ..., lost_nano_usd: _Optional[int] = ...) -> None: ...
+
+class PromptAdvice(_message.Message):
+    __slots__ = ("reason", "block", "task", "model", "text", "daily_nano_usd")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DAILY_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    block: str
+    task: str
+    model: str
+    text: str
+    daily_nano_usd: int
+    def __init__(self, reason: _Optional[str] = ..., block: _Optional[str] = ..., task: _Optional[str] = ..., model: _Optional[str] = ..., text: _Optional[str] = ..., daily_nano_usd: _Optional[int] = ...) -> None: ...
+
+class ReportPromptCacheResponse(_message.Message):
+    __slots__ = ("prefixes", "misses", "advice", "observed_duration")
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_DURATION_FIELD_NUMBER: _ClassVar[int]
+    prefixes: _containers.RepeatedCompositeFieldContainer[PromptPrefix]
+    misses: _containers.RepeatedCompositeFieldContainer[PromptMisses]
+    advice: _containers.RepeatedCompositeFieldContainer[PromptAdvice]
+    observed_duration: _duration_pb2.Duration
+    def __init__(self, prefixes: _Optional[_Iterable[_Union[PromptPrefix, _Mapping]]] = ..., misses: _Optional[_Iterable[_Union[PromptMisses, _Mapping]]] = ..., advice: _Optional[_Iterable[_Union[PromptAdvice, _Mapping]]] = ..., observed_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...

@@ -97,6 +97,11 @@ class AdminServiceStub(object):
                 request_serializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsRequest.SerializeToString,
                 response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsResponse.FromString,
                 _registered_method=True)
+        self.ReportPromptCache = channel.unary_unary(
+                '/costsvc.v1.AdminService/ReportPromptCache',
+                request_serializer=costsvc_dot_v1_dot_admin__service__pb2.ReportPromptCacheRequest.SerializeToString,
+                response_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ReportPromptCacheResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -206,6 +211,15 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportPromptCache(self, request, context):
+        """Adds up what the provider's prompt cache did for a tenant, by prefix and by miss, and says what to change about its
+        prompts. These are observations, bounded and kept as long as entries: what calls cost is in the ledger, and in
+        CostService.Report. Calls that are not answered while the store takes them are missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -268,6 +282,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListPairs,
                     request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsRequest.FromString,
                     response_serializer=costsvc_dot_v1_dot_admin__service__pb2.ListPairsResponse.SerializeToString,
+            ),
+            'ReportPromptCache': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportPromptCache,
+                    request_deserializer=costsvc_dot_v1_dot_admin__service__pb2.ReportPromptCacheRequest.FromString,
+                    response_serializer=costsvc_dot_v1_dot_admin__service__pb2.ReportPromptCacheResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -597,6 +616,33 @@ class AdminService(object):
             '/costsvc.v1.AdminService/ListPairs',
             costsvc_dot_v1_dot_admin__service__pb2.ListPairsRequest.SerializeToString,
             costsvc_dot_v1_dot_admin__service__pb2.ListPairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportPromptCache(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/costsvc.v1.AdminService/ReportPromptCache',
+            costsvc_dot_v1_dot_admin__service__pb2.ReportPromptCacheRequest.SerializeToString,
+            costsvc_dot_v1_dot_admin__service__pb2.ReportPromptCacheResponse.FromString,
             options,
             channel_credentials,
             insecure,

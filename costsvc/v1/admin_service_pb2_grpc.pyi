@@ -86,6 +86,11 @@ class AdminServiceStub:
     compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
     RecordOutcome.
     """
+    ReportPromptCache: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReportPromptCacheRequest, _admin_service_pb2.ReportPromptCacheResponse]
+    """Adds up what the provider's prompt cache did for a tenant, by prefix and by miss, and says what to change about its
+    prompts. These are observations, bounded and kept as long as entries: what calls cost is in the ledger, and in
+    CostService.Report. Calls that are not answered while the store takes them are missing.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -144,6 +149,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists pairs of answers to the same prompt, of the model that routing chose and of the baseline model, for those who
     compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
     RecordOutcome.
+    """
+    ReportPromptCache: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReportPromptCacheRequest, _admin_service_pb2.ReportPromptCacheResponse]  # type: ignore[assignment]
+    """Adds up what the provider's prompt cache did for a tenant, by prefix and by miss, and says what to change about its
+    prompts. These are observations, bounded and kept as long as entries: what calls cost is in the ledger, and in
+    CostService.Report. Calls that are not answered while the store takes them are missing.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -272,6 +282,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists pairs of answers to the same prompt, of the model that routing chose and of the baseline model, for those who
         compare them. There are some only where the policy's `[shadow]` has them made. What somebody finds is told by
         RecordOutcome.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportPromptCache(
+        self,
+        request: _admin_service_pb2.ReportPromptCacheRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReportPromptCacheResponse, _abc.Awaitable[_admin_service_pb2.ReportPromptCacheResponse]]:
+        """Adds up what the provider's prompt cache did for a tenant, by prefix and by miss, and says what to change about its
+        prompts. These are observations, bounded and kept as long as entries: what calls cost is in the ledger, and in
+        CostService.Report. Calls that are not answered while the store takes them are missing.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

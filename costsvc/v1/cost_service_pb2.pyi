@@ -76,18 +76,20 @@ class PlacedBreakpoint(_message.Message):
     def __init__(self, member: _Optional[str] = ..., prefix_tokens: _Optional[int] = ..., ttl: _Optional[str] = ..., index: _Optional[int] = ..., block: _Optional[int] = ..., is_callers: bool = ..., reuse_permille: _Optional[int] = ...) -> None: ...
 
 class PromptCachePlan(_message.Message):
-    __slots__ = ("breakpoints", "expected_read_tokens", "expected_input_nano_usd", "uncached_input_nano_usd", "expected_later_savings_nano_usd")
+    __slots__ = ("breakpoints", "expected_read_tokens", "expected_input_nano_usd", "uncached_input_nano_usd", "expected_later_savings_nano_usd", "reasons")
     BREAKPOINTS_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     UNCACHED_INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LATER_SAVINGS_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     breakpoints: _containers.RepeatedCompositeFieldContainer[PlacedBreakpoint]
     expected_read_tokens: int
     expected_input_nano_usd: int
     uncached_input_nano_usd: int
     expected_later_savings_nano_usd: int
-    def __init__(self, breakpoints: _Optional[_Iterable[_Union[PlacedBreakpoint, _Mapping]]] = ..., expected_read_tokens: _Optional[int] = ..., expected_input_nano_usd: _Optional[int] = ..., uncached_input_nano_usd: _Optional[int] = ..., expected_later_savings_nano_usd: _Optional[int] = ...) -> None: ...
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, breakpoints: _Optional[_Iterable[_Union[PlacedBreakpoint, _Mapping]]] = ..., expected_read_tokens: _Optional[int] = ..., expected_input_nano_usd: _Optional[int] = ..., uncached_input_nano_usd: _Optional[int] = ..., expected_later_savings_nano_usd: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
     __slots__ = ("decision", "messages_json", "hold_id", "hold_expire_time", "alternatives", "prompt_cache", "expected_batch_cost_nano_usd")

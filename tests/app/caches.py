@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from costsvc.app.asked import Asking
 from costsvc.app.cached import Cached
 from costsvc.app.conversations import Conversations
+from costsvc.app.explaining import Explaining
 from costsvc.app.first_writes import FirstWrites
 from costsvc.app.hits import Hits
 from costsvc.app.holding import Holding
@@ -32,6 +33,7 @@ from costsvc.store.near_answers import NearAnswers
 from costsvc.store.outcomes import OutcomeBook
 from costsvc.store.pairs import PairBook
 from costsvc.store.prefixes import PrefixBook
+from costsvc.store.prompt_sums import PromptSums
 from costsvc.store.responses import Responses
 from costsvc.store.verdicts import VerdictBook
 
@@ -65,7 +67,8 @@ def cache(store: Redis, planner: Planner, in_flight: InFlight, metrics: Metrics,
 
 def prompt_caching(store: Redis, planner: Planner, metrics: Metrics) -> PromptCaching:
     """Return what places breakpoints."""
-    return PromptCaching(PrefixBook(store), planner, metrics)
+    explaining = Explaining(PromptSums(store, 35), planner.catalog, metrics)
+    return PromptCaching(PrefixBook(store), explaining, planner, metrics)
 
 
 def prompt_caching_parts(

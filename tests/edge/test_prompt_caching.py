@@ -105,7 +105,9 @@ async def test_policy_can_leave_breakpoints_to_callers(serve, tmp_path):
     async with serve(policy=path) as service:
         answers = [await service.complete(system=SYSTEM, task="faq") for _ in range(2)]
         assert usage(answers) == [(0, 0), (0, 0)]
-        assert not (await service.route(system=SYSTEM)).HasField("prompt_cache")
+        plan = (await service.route(system=SYSTEM)).prompt_cache
+        assert not plan.breakpoints
+        assert list(plan.reasons) == ["the policy leaves breakpoints to callers"]
         assert b"cache_control" not in b"".join(request.body for request in service.sim.requests)
 
 

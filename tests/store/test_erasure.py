@@ -30,6 +30,8 @@ ERASED = {
     "prefix": ("acme", 7),
     "deferred_keys.request": ("acme:x",),
     "deferred_keys.answer": ("acme:x",),
+    "prompt_traits": ("acme", 7),
+    "prompt_sums": ("acme", "20261122"),
 }
 """What makes a key of a tenant's contents, with examples of what it is given."""
 
