@@ -90,7 +90,9 @@ class Deferral:
         """Raise NotDeferrable, or InvalidRequest, of what can be told without a plan."""
         request, rules = asked.request, self._planner.policy.defer
         cause = why_not_batchable(request)
-        if request.cache_mode is CacheMode.ONLY:
+        if self._planner.policy.zero_retention:
+            cause = "zero_retention: the provider keeps the results of batches for 29 days"
+        elif request.cache_mode is CacheMode.ONLY:
             cause = "cache_mode: a stored answer only is known at once"
         elif request.checks is not None and request.checks.form:
             cause = "accept: no answer of a batch is followed by another one"

@@ -206,6 +206,18 @@ async def test_what_does_not_stand_alone_is_refused(
     assert await hasty.service.untouched()
 
 
+async def test_nothing_is_deferred_where_the_provider_may_keep_nothing(
+    serve: Serve, tmp_path: Path, refused: Callable[..., Any]
+) -> None:
+    """It keeps the results of batches for weeks."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(SHIPPED.read_text().replace("zero_retention = false", "zero_retention = true"))
+    async with serve(policy=policy) as service:
+        refusal = await refused(Deferrer(service).defer())
+        assert refusal.reason == "NOT_DEFERRABLE"
+        assert refusal.metadata["cause"].startswith("zero_retention")
+
+
 async def test_bad_fields_are_refused_by_name(hasty: Deferrer, refused: Callable[..., Any]) -> None:
     """A tolerance that nothing can keep, a webhook where policy wants none, and a model that there is not."""
     too_short = await refused(hasty.defer(tolerance_s=59))
