@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from costsvc.core.entry import Entry
-from costsvc.core.savings import Savings
+from costsvc.core.savings import LeverSaving, Savings
 from costsvc.core.usage import Usage
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -70,6 +70,7 @@ def _entry(line: str) -> Entry:
     values["usage"], values["avoided"] = Usage(**values["usage"]), Usage(**values.get("avoided", {}))
     values["savings"] = Savings(**values["savings"])
     values["charges"] = tuple(values["charges"])
+    values["levers"] = tuple(LeverSaving(**lever) for lever in values.get("levers", ()))
     return Entry(**{name: value for name, value in values.items() if name in Entry.__dataclass_fields__})
 
 
