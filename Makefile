@@ -37,6 +37,10 @@ test: $(READY) .venv-proto/.ready  ## lint, types, and every test
 faults: $(READY)  ## kill and freeze everything under load, five times, and hold the books against the bill
 	@$(BIN)/pytest -q -s -x tests/faults/long_bill.py
 
+.PHONY: faults-batch
+faults-batch: $(READY)  ## kill the service in the middle of batches, and send the largest ones; some 15 minutes
+	@$(BIN)/pytest -q -s -x tests/faults/long_batches.py
+
 lint: $(READY) .venv-proto/.ready  ## what test checks, without the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

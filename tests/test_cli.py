@@ -43,7 +43,7 @@ COMMANDS = (
         "budget",
         "at-risk",
     ),
-    *("router", "cache", "prompt-cache", "tenant", "audit", "check-config"),
+    *("router", "cache", "prompt-cache", "tenant", "audit", "check-config", "batch"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
@@ -51,6 +51,7 @@ SUBCOMMANDS = (
     *("at-risk list", "at-risk resolve", "tenant delete-data"),
     *("cache invalidate", "cache report-mistake", "deferred get", "deferred cancel"),
     "prompt-cache report",
+    *("batch submit", "batch status", "batch list", "batch cancel", "batch results"),
 )
 SIMULATED = ("serve", "--upstream", "simulated", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0")
 READY_S = 30

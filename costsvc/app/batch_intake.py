@@ -5,17 +5,17 @@ In memory stays, of each item, what is kept of it, packed. A bad item is noted a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from time import monotonic
 
 from costsvc.app.definitions import InForce
 from costsvc.app.ids import new_id
 from costsvc.app.plan import Plan
 from costsvc.app.planner import Planner
+from costsvc.app.prompt_caching import PromptCaching
+from costsvc.app.turns import Turns
 from costsvc.core.batch import (
     MAX_ITEMS,
     MAX_PART_BYTES,
@@ -34,13 +34,13 @@ from costsvc.core.prospect import cost_range, hold_for
 from costsvc.core.request import ModelRequest
 from costsvc.store import batch_codec
 from costsvc.store.charges import charge_of
+from costsvc.store.exchange import Exchange
 from costsvc.store.spool import Spool, SpoolFile
 
 SHOWN_REFUSALS = 1_000
 """How many refusals the answer to a create names; the results have all."""
 
 _PART_CANNOT_BE_FEWER = 16  # sets of headers: each makes a part of its own
-_TURN_S = 0.005  # how long others wait for their turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,17 @@ class Intake:
     """The items of one batch of a tenant."""
 
     def __init__(
-        self, planner: Planner, in_force: InForce, spool: Spool, tenant: str, started_at: datetime
+        self,
+        *,
+        planner: Planner,
+        prompt_caching: PromptCaching,
+        in_force: InForce,
+        spool: Spool,
+        tenant: str,
+        started_at: datetime,
     ) -> None:
         self._planner = planner
+        self._prompt_caching = prompt_caching
         self._in_force = in_force
         self._spool = spool
         self._tenant = tenant
@@ -79,7 +87,9 @@ class Intake:
         self._rows: list[Item] = []
         self._open: dict[tuple[tuple[str, str], ...], _OpenPart] = {}
         self._parts: list[_OpenPart] = []
-        self._turn_ends_s = monotonic() + _TURN_S
+        self._turns = Turns()
+        self.first: ModelRequest | None = None
+        """The first good item's request."""
         self.packed: list[bytes] = []
         self.refused: list[Refused] = []
         self.item_count = 0
@@ -108,9 +118,7 @@ class Intake:
                 raise BatchTooLarge(f"{MAX_ITEMS} requests")
             await self._add(given)
             self.item_count += 1
-            if monotonic() >= self._turn_ends_s:
-                await asyncio.sleep(0)
-                self._turn_ends_s = monotonic() + _TURN_S
+            await self._turns.give()
 
     async def parts(self) -> tuple[Part, ...]:
         """End, and return the parts, which are durable then."""
@@ -142,7 +150,7 @@ class Intake:
         check_item(given.custom_id, request)
         if given.custom_id in self._ids:
             raise InvalidRequest(Violation("custom_id", "is that of an earlier request"))
-        plan, hold, expected_nano_usd = self._planned(request)
+        plan, hold, expected_nano_usd = await self._planned(request)
         applications = self._in_force.applying(
             tenant=self._tenant, labels=request.labels, model=plan.decision.model.id, at=self._started_at
         )
@@ -157,18 +165,19 @@ class Intake:
             w_nano_usd=hold.most_nano_usd,
         )
         await part.file.add(index, params)
+        self.first = self.first or request
         self._ids.add(given.custom_id)
         self.expected_nano_usd += expected_nano_usd
         return item
 
-    def _planned(self, request: ModelRequest) -> tuple[Plan, Hold, int]:
+    async def _planned(self, request: ModelRequest) -> tuple[Plan, Hold, int]:
         """Return the plan, what to hold, and what to expect, at half price.
 
         So a bound on the cost is one on half the standard price; what is not half as dear is looked at again.
         """
         most = request.max_cost_nano_usd
         asked = replace(request, max_cost_nano_usd=2 * most, checks=None)
-        plan = self._planner.plan(asked, self._tenant, self._started_at)
+        plan = await self._marked(self._planner.plan(asked, self._tenant, self._started_at))
         prospect = self._planner.foresee(plan, self._tenant)
         hold = hold_for(self._planner.catalog, prospect, at=self._started_at, batch=True)
         if most and hold.q_nano_usd > most:
@@ -176,6 +185,16 @@ class Intake:
             raise NoModelFits({plan.decision.model.id: problem})
         costs = cost_range(self._planner.catalog, prospect, at=self._started_at, batch=True, warm=False)
         return plan, hold, costs.expected
+
+    async def _marked(self, plan: Plan) -> Plan:
+        """Return a plan with the breakpoints that pay in a batch; only long prompts take a trip for it."""
+        exchange = Exchange()
+        look = self._prompt_caching.ask(exchange, plan, self._tenant)
+        if look is None:
+            return plan
+        await exchange.send()
+        known = replace(plan, prompt=look.result())
+        return self._prompt_caching.marked(known, self._tenant, self._started_at, batch=True)
 
     def _part_for(self, index: int, plan: Plan, params: bytes) -> _OpenPart:
         """Return the part that takes an item, a new one where the last of its headers is full."""

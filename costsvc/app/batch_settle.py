@@ -6,7 +6,6 @@ is not booked twice. Several processes may do it at once.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import structlog
 
 from costsvc.app.batch_results import ItemResult, Unreadable, entry_of, index_in, read_result
 from costsvc.app.booking import Booking
+from costsvc.app.turns import Turns
 from costsvc.core.batch import Batch, Item, Kind, Part
 from costsvc.core.catalog import Catalog
 from costsvc.metrics import Metrics
@@ -21,7 +21,7 @@ from costsvc.ports import BatchUpstream, Clock, ProviderBatch
 from costsvc.store import batch_codec
 from costsvc.store.batches import BatchBook, Mark
 
-AT_ONCE = 100
+AT_ONCE = 25
 """Results that are booked together: some milliseconds of the store's time, for which others wait."""
 
 UNPRICED = "unpriced"
@@ -108,7 +108,7 @@ class BatchSettlement:
         self, reading: _Reading, at_provider: ProviderBatch, start: int
     ) -> AsyncIterator[int]:
         results: list[ItemResult] = []
-        end = start
+        end, turns = start, Turns()
         async for line in self._upstream.results(at_provider, start=start):
             end = line.end
             result = self._result(reading, line.data)
@@ -117,7 +117,7 @@ class BatchSettlement:
             if len(results) >= AT_ONCE:
                 yield await self._settle(reading, results, end)
                 results = []
-                await asyncio.sleep(0)
+            await turns.give()
         if results:
             yield await self._settle(reading, results, end)
 

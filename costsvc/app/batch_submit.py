@@ -60,8 +60,6 @@ class BatchSubmitter:
         self._clock = clock
         self._every_s = every_s
         self._woken = asyncio.Event()
-        self.writing: set[str] = set()
-        """Files that are not part of a batch yet."""
 
     def wake(self) -> None:
         """Look at once for what is to be sent."""
@@ -87,14 +85,14 @@ class BatchSubmitter:
             StoreUnavailable: the rest is left for the next time.
         """
         await self._book.note_spool(self._spool.id, self._clock.now())
-        needed: set[str] = set()
+        left, needed = await self._spool.left(), set[str]()
         for tenant, batch_id in await self._book.open_ones():
             batch = await self._book.read(tenant, batch_id)
             for part in batch.parts if batch else ():
                 if part.spool == self._spool.id:
                     assert batch is not None
                     needed |= await self._look_after(batch, part)
-        await self._spool.keep_only(needed | self.writing)
+        await self._spool.remove(left - needed)
 
     async def _look_after(self, batch: Batch, part: Part) -> set[str]:
         """Send a part where it is time to; return the file that is still needed."""

@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from costsvc.app.attempt import Caller
 from costsvc.app.batch_holds import BatchHolds
 from costsvc.app.batch_intake import Given, Intake
 from costsvc.app.batch_poll import BatchPoller
-from costsvc.app.batch_results import (
-    ItemResult,
-    Unreadable,
-    index_in,
-    read_result,
-    refused_result,
-    unsent_result,
-)
+from costsvc.app.batch_reader import BatchReader, Page
 from costsvc.app.batch_settle import Listener, Review
 from costsvc.app.batch_submit import BatchSubmitter
+from costsvc.app.complete import Completions
 from costsvc.app.definitions import InForce
 from costsvc.app.ids import new_id
 from costsvc.app.planner import Planner
-from costsvc.core.batch import UNSENT, Batch, BatchOptions, Kind, Part, PartState
+from costsvc.app.prompt_caching import PromptCaching
+from costsvc.core.batch import Batch, BatchOptions, PartState
 from costsvc.core.batch_errors import (
     BatchItemsRefused,
     BatchNotEnded,
-    BatchResultsGone,
     Refused,
     UnknownBatch,
 )
 from costsvc.core.errors import (
     CostsvcError,
-    Failure,
     JournalFailed,
     ProviderError,
     RequestIdReused,
     StoreUnavailable,
 )
 from costsvc.ports import BatchUpstream, Clock
-from costsvc.store import batch_codec
 from costsvc.store.batches import BatchBook
 from costsvc.store.spool import Spool
 
-RESULTS_AT_ONCE = 100
-
-Page = tuple[Sequence[ItemResult], str]
-"""Some results, and the cursor from which a reader goes on after them."""
+DRY_RUN_S = 120.0
+"""How long the dry run of an item may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +66,8 @@ class Batches:
         clock: Clock,
         listeners: list[Listener],
         reviews: list[Review],
+        completions: Completions,
+        prompt_caching: PromptCaching,
     ) -> None:
         self.submitter = submitter
         self.poller = poller
@@ -87,6 +80,9 @@ class Batches:
         self._holds = holds
         self._upstream = upstream
         self._clock = clock
+        self._completions = completions
+        self._prompt_caching = prompt_caching
+        self._reader = BatchReader(book, upstream, planner.catalog)
 
     async def create(
         self,
@@ -104,25 +100,33 @@ class Batches:
             BatchItemsRefused, BatchTooLarge, RequestIdReused: nothing was done.
             BudgetExceeded, TooManyBudgets, StoreUnavailable: nothing is held, and nothing will be sent.
             JournalFailed: the disk does not take it.
+            ProviderError: the dry run failed; its message says why.
         """
         started_at = self._clock.now()
-        intake = Intake(self._planner, self._in_force, self._spool, tenant, started_at)
-        names: set[str] = set()
+        intake = Intake(
+            planner=self._planner,
+            prompt_caching=self._prompt_caching,
+            in_force=self._in_force,
+            spool=self._spool,
+            tenant=tenant,
+            started_at=started_at,
+        )
         try:
             async for some in items:
                 await intake.add(some)
-                names |= set(intake.names)
-                self.submitter.writing |= names
-            return await self._accept(
-                await self._batch(intake, tenant, options, started_at, batch_id or new_id()), intake
-            )
+            batch = await self._batch(intake, tenant, options, started_at, batch_id or new_id())
+            if options.dry_run:
+                await self._try_one(intake, tenant)
         except BaseException as error:
             await intake.drop()
+            self._spool.written(intake.names)
             if isinstance(error, OSError):
                 raise JournalFailed(f"items cannot be kept: {error}") from error
             raise
+        try:  # from here on the files may be those of a batch: whoever submits knows, and removes the others
+            return await self._accept(batch, intake)
         finally:
-            self.submitter.writing -= names
+            self._spool.written(intake.names)
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Return a batch as it is now.
@@ -167,17 +171,8 @@ class Batches:
         batch = await self.get(tenant, batch_id)
         if batch.ended_at is None:
             raise BatchNotEnded(batch_id)
-        rows = await self._book.rows(batch)
-        stage, _, offset = (cursor or "0:0").partition(":")
-        for number in range(int(stage), len(batch.parts) + 1):
-            start = int(offset) if number == int(stage) else 0
-            pages = (
-                self._at_provider(batch, number, start, rows)
-                if number and batch.parts[number - 1].end not in UNSENT
-                else self._of_rows(batch, number, start, rows)
-            )
-            async for page in pages:
-                yield page
+        async for page in self._reader.pages(batch, cursor):
+            yield page
 
     async def _batch(
         self, intake: Intake, tenant: str, options: BatchOptions, created_at: datetime, batch_id: str
@@ -200,11 +195,18 @@ class Batches:
             parts=await intake.parts(),
         )
 
+    async def _try_one(self, intake: Intake, tenant: str) -> None:
+        """Have the first good item answered by the standard API, or raise what comes of it."""
+        if intake.first is not None:
+            deadline_s = self._clock.monotonic() + DRY_RUN_S
+            request = replace(intake.first, request_id="", conversation_id="")
+            attempt = self._completions.begin(request, Caller(tenant=tenant, deadline_s=deadline_s))
+            await self._completions.answer(attempt)
+
     async def _accept(self, batch: Batch, intake: Intake) -> Created:
         """Record the batch, hold its money, and only then let it be sent."""
         known = await self._book.open(batch, intake.packed, {})
         if known != batch.id:
-            await intake.drop()
             return await self._known(batch, known)
         try:
             await self._holds.hold(batch, batch.parts)
@@ -226,58 +228,3 @@ class Batches:
         if first.fingerprint != batch.fingerprint:
             raise RequestIdReused
         return Created(batch=first)
-
-    async def _of_rows(
-        self, batch: Batch, number: int, start: int, rows: Sequence[bytes]
-    ) -> AsyncIterator[Page]:
-        """Yield what is known without the provider: of refused items (0), or of a part that was not sent."""
-        page: list[ItemResult] = []
-        part = batch.parts[number - 1] if number else None
-        if part is not None and part.replaced_by:
-            return
-        for index in range(start, len(rows)):
-            item = batch_codec.read_item(rows[index])
-            if part is None and item.kind is Kind.REFUSED:
-                page.append(refused_result(item))
-            elif part is not None and item.kind is Kind.SENT and _final(batch, item.part) is part:
-                page.append(unsent_result(item, part))
-            if len(page) >= RESULTS_AT_ONCE:
-                yield page, f"{number}:{index + 1}"
-                page = []
-        if page:
-            yield page, f"{number + 1}:0"
-
-    async def _at_provider(
-        self, batch: Batch, number: int, start: int, rows: Sequence[bytes]
-    ) -> AsyncIterator[Page]:
-        """Yield the results of a part, read from the provider."""
-        part = batch.parts[number - 1]
-        if part.replaced_by:
-            return
-        page: list[ItemResult] = []
-        end = start
-        try:
-            at_provider = await self._upstream.retrieve(part.provider_id)
-            async for line in self._upstream.results(at_provider, start=start):
-                end = line.end
-                with suppress(Unreadable, IndexError):  # settling has said so
-                    index, told = index_in(line.data, part)
-                    item = batch_codec.read_item(rows[index])
-                    page.append(read_result(line.data, told, item, part, self._planner.catalog))
-                if len(page) >= RESULTS_AT_ONCE:
-                    yield page, f"{number}:{end}"
-                    page = []
-        except ProviderError as error:
-            if error.failure is Failure.NOT_FOUND:
-                raise BatchResultsGone(batch.id) from error
-            raise
-        if page:
-            yield page, f"{number}:{end}"
-
-
-def _final(batch: Batch, number: int) -> Part:
-    """Return the part that an item was sent in last."""
-    part = batch.parts[number]
-    while part.replaced_by and (following := batch.part(part.replaced_by)):
-        part = following
-    return part

@@ -15,6 +15,7 @@ _COMMANDS = {
     "route": ("route", "Ask which model should answer, and why."),
     "plan": ("plan", "Explain what would be done with a request, and why."),
     "estimate": ("estimate", "Ask what an answer would cost."),
+    "batch": ("batch", "Send many requests at half price, and read their results."),
     "report": ("report", "Show spend and savings."),
     "budget": ("budget", "Set what may be spent, and see what is."),
     "at-risk": ("at_risk", "See what calls of unknown outcome may have cost, and settle it."),

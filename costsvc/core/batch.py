@@ -151,6 +151,7 @@ class BatchOptions:
 
     request_id: str = ""
     all_or_nothing: bool = False
+    dry_run: bool = False
     origin: str = "api"
 
 

@@ -37,7 +37,9 @@ _CODES = {
 
 def options(message: v1.BatchOptions) -> BatchOptions:
     """Return how a batch is to be treated."""
-    return BatchOptions(request_id=message.request_id, all_or_nothing=message.all_or_nothing)
+    return BatchOptions(
+        request_id=message.request_id, all_or_nothing=message.all_or_nothing, dry_run=message.dry_run
+    )
 
 
 def given(items: Iterable[v1.BatchItem]) -> Iterable[Given]:

@@ -119,8 +119,7 @@ def wire(
     booking = Booking(ledger, in_force, policy_in_force)
     settlement = Settlement(Teller(booking, holds), journal, metrics, clock, presence=presence)
     holding = _holding(client, in_force, holds, presence, settlement, planner, metrics)
-    conversations = Conversations(ConversationBook(client), planner)
-    asking = conversations, _prompt_caching(settings, client, planner, metrics)
+    asking = _asking(settings, client, planner, metrics)
     answers = wire_cache(cache, planner, policy_in_force, ledger, in_flight, *asking, metrics)
     claims, looking = Claims(client, holds.lease), answers.looking
     once = wire_once(settings, planner, policy_in_force, claims, looking, settlement, in_flight, metrics)
@@ -141,7 +140,8 @@ def wire(
         router.learner,
         metrics,
     )
-    batches = wire_batches(settings, client, batch_api, calls, planner, in_force, holds, booking, in_flight)
+    plans = completions, asking[1], planner
+    batches = wire_batches(settings, client, batch_api, calls, *plans, in_force, holds, booking, in_flight)
     waiting = settings, client, calls, completions, answers.cached, planner, in_force, batches, post
     return Parts(
         calls=calls,
@@ -219,6 +219,14 @@ def _holding(  # noqa: PLR0917 - parts of one process
         metrics=metrics,
         clock=SystemClock(),
     )
+
+
+def _asking(
+    settings: Settings, client: Redis, planner: Planner, metrics: Metrics
+) -> tuple[Conversations, PromptCaching]:
+    """Return what a call asks of the store before it is decided."""
+    conversations = Conversations(ConversationBook(client), planner)
+    return conversations, _prompt_caching(settings, client, planner, metrics)
 
 
 def _policy_watch(

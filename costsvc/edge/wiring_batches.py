@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from redis.asyncio import Redis
 
 from costsvc.app.admitting import Admitting
@@ -11,10 +13,12 @@ from costsvc.app.batch_settle import BatchSettlement
 from costsvc.app.batch_submit import BatchSubmitter
 from costsvc.app.batches import Batches
 from costsvc.app.booking import Booking
+from costsvc.app.complete import Completions
 from costsvc.app.definitions import InForce
 from costsvc.app.ids import new_id
 from costsvc.app.in_flight import InFlight
 from costsvc.app.planner import Planner
+from costsvc.app.prompt_caching import PromptCaching
 from costsvc.app.seeding import Seeding
 from costsvc.edge.calls import Calls
 from costsvc.ports import BatchUpstream
@@ -26,12 +30,17 @@ from costsvc.store.job_lease import JobLease
 from costsvc.store.ledger import Ledger
 from costsvc.store.spool import Spool
 
+_LASTS = timedelta(seconds=15)
+"""How long a replica that died keeps others from its work; who lives renews three times as often."""
+
 
 def wire_batches(  # noqa: PLR0917 - parts of one process
     settings: Settings,
     client: Redis,
     upstream: BatchUpstream,
     calls: Calls,
+    completions: Completions,
+    prompt_caching: PromptCaching,
     planner: Planner,
     in_force: InForce,
     holds: Holds,
@@ -43,7 +52,7 @@ def wire_batches(  # noqa: PLR0917 - parts of one process
     book, spool = BatchBook(client), Spool(settings.data_dir / "batches")
     admitting = Admitting(holds, in_force, Seeding(holds, Ledger(client)), metrics, clock)
     money = BatchHolds(holds, admitting, in_force)
-    creating = JobLease(client, owner, batch_keys.CREATING)
+    creating = JobLease(client, owner, batch_keys.CREATING, lasts=_LASTS)
     settlement = BatchSettlement(
         book=book, upstream=upstream, booking=booking, catalog=planner.catalog, metrics=metrics, clock=clock
     )
@@ -57,6 +66,8 @@ def wire_batches(  # noqa: PLR0917 - parts of one process
         clock=clock,
         listeners=settlement.listeners,
         reviews=settlement.reviews,
+        completions=completions,
+        prompt_caching=prompt_caching,
         submitter=BatchSubmitter(
             book=book,
             spool=spool,
@@ -72,7 +83,7 @@ def wire_batches(  # noqa: PLR0917 - parts of one process
             upstream=upstream,
             settlement=settlement,
             holds=money,
-            lease=JobLease(client, owner, batch_keys.POLLING),
+            lease=JobLease(client, owner, batch_keys.POLLING, lasts=_LASTS),
             creating=creating,
             clock=clock,
             every_s=settings.batches.poll_s,

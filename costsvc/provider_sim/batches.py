@@ -64,7 +64,7 @@ class Batches:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._batches: dict[str, Batch] = {}
-        self._lock = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
 
     def clear(self) -> None:
         """Forget all batches."""
@@ -134,12 +134,15 @@ class Batches:
     async def run_due(self) -> None:
         """Work off every batch whose time has come."""
         now_s = self._provider.clock.now_s()
-        if all(batch.ended_s is not None or _end_of(batch) > now_s for batch in self._batches.values()):
-            return
-        async with self._lock:
-            for batch in list(self._batches.values()):
-                if batch.ended_s is None and _end_of(batch) <= now_s:
-                    await self._run(batch)
+        while any(batch.ended_s is None and _end_of(batch) <= now_s for batch in self._batches.values()):
+            if self._running is None or self._running.done():
+                self._running = asyncio.ensure_future(self._run_all(now_s))
+            await asyncio.shield(self._running)  # who asks may go away: each batch is worked on once
+
+    async def _run_all(self, now_s: float) -> None:
+        for batch in list(self._batches.values()):
+            if batch.ended_s is None and _end_of(batch) <= now_s:
+                await self._run(batch)
 
     async def _run(self, batch: Batch) -> None:
         done = _done_items(batch)

@@ -127,6 +127,10 @@ class Routes:
         fault = self._fault(raw, call, "/v1/messages/batches#create")
         if fault is not None and fault.kind == "error":
             raise fault.error()
+        if fault is not None and fault.kind == "cut_before_headers":
+            if fault.billed is not False:
+                self.batches.create(body, call)
+            return _cut(caller.request)
         batch = self.batches.create(body, call)
         return wire.json_response(batch.as_json(_base_url(caller)), caller.headers)
 
@@ -192,6 +196,13 @@ class Routes:
         model = call.body.get("model") if isinstance(call.body, dict) else None
         subject = Subject(path=path, raw=raw, model=model, attempt=call.attempt, stream=streams)
         return self.provider.faults.take(subject)
+
+
+def _cut(request: web.BaseRequest) -> web.Response:
+    """Close the connection instead of answering."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _base_url(caller: _Caller) -> str:

@@ -75,10 +75,12 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._writing: set[str] = set()
         self.id = _identity(directory / "id")
 
     def begin(self, name: str) -> SpoolFile:
-        """Begin a file."""
+        """Begin a file, which is not left over until it is `written`."""
+        self._writing.add(name)
         return SpoolFile(self._path(name))
 
     def has(self, name: str) -> bool:
@@ -99,14 +101,21 @@ class Spool:
                 separator = b","
         yield _END
 
-    async def keep_only(self, names: Collection[str]) -> None:
-        """Remove the other files."""
-        await asyncio.to_thread(self._remove_others, frozenset(names))
+    async def left(self) -> set[str]:
+        """Return the names of the files that nobody writes."""
+        return await asyncio.to_thread(self._listed) - self._writing
 
-    def _remove_others(self, names: Collection[str]) -> None:
-        for path in self._directory.glob(f"*{_SUFFIX}"):
-            if path.name.removesuffix(_SUFFIX) not in names:
-                path.unlink(missing_ok=True)
+    async def remove(self, names: Collection[str]) -> None:
+        """Remove files."""
+        for name in names:
+            await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+
+    def written(self, names: Collection[str]) -> None:
+        """Note that files belong to a batch by now, or to none."""
+        self._writing -= set(names)
+
+    def _listed(self) -> set[str]:
+        return {path.name.removesuffix(_SUFFIX) for path in self._directory.glob(f"*{_SUFFIX}")}
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}{_SUFFIX}"

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ostsvc/v1/batch_service.proto\x12\ncostsvc.v1\x1a\x19\x63ostsvc/v1/deferred.proto\x1a\x16\x63ostsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"W\n\tBatchItem\x12\x1b\n\tcustom_id\x18\x01 \x01(\tR\x08\x63ustomId\x12-\n\x07request\x18\x02 \x01(\x0b\x32\x13.costsvc.v1.RequestR\x07request\"\xac\x01\n\x0c\x42\x61tchOptions\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\trequestId\x12$\n\x0e\x61ll_or_nothing\x18\x02 \x01(\x08R\x0c\x61llOrNothing\x12\x17\n\x07\x64ry_run\x18\x03 \x01(\x08R\x06\x64ryRun\x12*\n\x0bretry_count\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x03(\x00R\nretryCount\"\x85\x01\n\x12\x43reateBatchRequest\x12\x32\n\x07options\x18\x01 \x01(\x0b\x32\x18.costsvc.v1.BatchOptionsR\x07options\x12;\n\x08requests\x18\x02 \x03(\x0b\x32\x15.costsvc.v1.BatchItemB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x08requests\"q\n\x13\x43reateBatchResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\x12\x31\n\x07refused\x18\x02 \x03(\x0b\x32\x17.costsvc.v1.RefusedItemR\x07refused\"\x81\x01\n\x18\x43reateBatchStreamRequest\x12\x32\n\x07options\x18\x01 \x01(\x0b\x32\x18.costsvc.v1.BatchOptionsR\x07options\x12\x31\n\x08requests\x18\x02 \x03(\x0b\x32\x15.costsvc.v1.BatchItemR\x08requests\"w\n\x19\x43reateBatchStreamResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\x12\x31\n\x07refused\x18\x02 \x03(\x0b\x32\x17.costsvc.v1.RefusedItemR\x07refused\"j\n\x0bRefusedItem\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x1b\n\tcustom_id\x18\x02 \x01(\tR\x08\x63ustomId\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\"\x9a\x02\n\x0b\x42\x61tchCounts\x12)\n\x10processing_count\x18\x01 \x01(\x05R\x0fprocessingCount\x12\'\n\x0fsucceeded_count\x18\x02 \x01(\x05R\x0esucceededCount\x12!\n\x0c\x63\x61\x63hed_count\x18\x03 \x01(\x05R\x0b\x63\x61\x63hedCount\x12#\n\rerrored_count\x18\x04 \x01(\x05R\x0c\x65rroredCount\x12%\n\x0e\x63\x61nceled_count\x18\x05 \x01(\x05R\rcanceledCount\x12#\n\rexpired_count\x18\x06 \x01(\x05R\x0c\x65xpiredCount\x12#\n\rrefused_count\x18\x07 \x01(\x05R\x0crefusedCount\"\x92\x05\n\x05\x42\x61tch\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x16.costsvc.v1.BatchStateR\x05state\x12/\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x17.costsvc.v1.BatchCountsR\x06\x63ounts\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12J\n\x13results_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11resultsExpireTime\x12+\n\x03\x61ge\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x61ge\x12\x33\n\x16\x65xpected_cost_nano_usd\x18\t \x01(\x03R\x13\x65xpectedCostNanoUsd\x12\"\n\rcost_nano_usd\x18\n \x01(\x03R\x0b\x63ostNanoUsd\x12\x33\n\x16standard_cost_nano_usd\x18\x0b \x01(\x03R\x13standardCostNanoUsd\x12$\n\x0esaved_nano_usd\x18\x0c \x01(\x03R\x0csavedNanoUsd\x12\"\n\rheld_nano_usd\x18\r \x01(\x03R\x0bheldNanoUsd\x12+\n\x05parts\x18\x0e \x03(\x0b\x32\x15.costsvc.v1.BatchPartR\x05parts\"\x85\x01\n\tBatchPart\x12\x17\n\x07part_id\x18\x01 \x01(\tR\x06partId\x12*\n\x11provider_batch_id\x18\x02 \x01(\tR\x0fproviderBatchId\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\x12\x1d\n\nitem_count\x18\x04 \x01(\x05R\titemCount\"C\n\x0fGetBatchRequest\x12\x30\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x07\x62\x61tchId\";\n\x10GetBatchResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\"u\n\x12ListBatchesRequest\x12&\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\x37\n\npage_token\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{32})?$R\tpageToken\"j\n\x13ListBatchesResponse\x12+\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.costsvc.v1.BatchR\x07\x62\x61tches\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"F\n\x12\x43\x61ncelBatchRequest\x12\x30\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x07\x62\x61tchId\">\n\x13\x43\x61ncelBatchResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\"\x89\x01\n\x19StreamBatchResultsRequest\x12\x30\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x07\x62\x61tchId\x12:\n\x06\x63ursor\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([0-9]{1,6}:[0-9]{1,15})?$R\x06\x63ursor\"k\n\x1aStreamBatchResultsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32\x1b.costsvc.v1.BatchItemResultR\x07results\x12\x16\n\x06\x63ursor\x18\x02 \x01(\tR\x06\x63ursor\"\x90\x03\n\x0f\x42\x61tchItemResult\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x1b\n\tcustom_id\x18\x02 \x01(\tR\x08\x63ustomId\x12\x32\n\x07outcome\x18\x03 \x01(\x0e\x32\x18.costsvc.v1.BatchOutcomeR\x07outcome\x12!\n\x0cmessage_json\x18\x04 \x01(\x0cR\x0bmessageJson\x12\x12\n\x04text\x18\x05 \x01(\tR\x04text\x12\x1f\n\x0bstop_reason\x18\x06 \x01(\tR\nstopReason\x12\x14\n\x05model\x18\x07 \x01(\tR\x05model\x12$\n\x04\x62ill\x18\x08 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12=\n\rcache_outcome\x18\t \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12(\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x19\n\x08\x65ntry_id\x18\x0b \x01(\tR\x07\x65ntryId*\x90\x01\n\nBatchState\x12\x1b\n\x17\x42\x41TCH_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x42\x41TCH_STATE_SUBMITTING\x10\x01\x12\x17\n\x13\x42\x41TCH_STATE_RUNNING\x10\x02\x12\x19\n\x15\x42\x41TCH_STATE_CANCELING\x10\x03\x12\x15\n\x11\x42\x41TCH_STATE_ENDED\x10\x04*\xb7\x01\n\x0c\x42\x61tchOutcome\x12\x1d\n\x19\x42\x41TCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42\x41TCH_OUTCOME_SUCCEEDED\x10\x01\x12\x19\n\x15\x42\x41TCH_OUTCOME_ERRORED\x10\x02\x12\x1a\n\x16\x42\x41TCH_OUTCOME_CANCELED\x10\x03\x12\x19\n\x15\x42\x41TCH_OUTCOME_EXPIRED\x10\x04\x12\x19\n\x15\x42\x41TCH_OUTCOME_REFUSED\x10\x05\x32\xcf\x06\n\x0c\x42\x61tchService\x12N\n\x0b\x43reateBatch\x12\x1e.costsvc.v1.CreateBatchRequest\x1a\x1f.costsvc.v1.CreateBatchResponse\x12\x62\n\x11\x43reateBatchStream\x12$.costsvc.v1.CreateBatchStreamRequest\x1a%.costsvc.v1.CreateBatchStreamResponse(\x01\x12\x45\n\x08GetBatch\x12\x1b.costsvc.v1.GetBatchRequest\x1a\x1c.costsvc.v1.GetBatchResponse\x12N\n\x0bListBatches\x12\x1e.costsvc.v1.ListBatchesRequest\x1a\x1f.costsvc.v1.ListBatchesResponse\x12N\n\x0b\x43\x61ncelBatch\x12\x1e.costsvc.v1.CancelBatchRequest\x1a\x1f.costsvc.v1.CancelBatchResponse\x12\x65\n\x12StreamBatchResults\x12%.costsvc.v1.StreamBatchResultsRequest\x1a&.costsvc.v1.StreamBatchResultsResponse0\x01\x12<\n\x05\x44\x65\x66\x65r\x12\x18.costsvc.v1.DeferRequest\x1a\x19.costsvc.v1.DeferResponse\x12N\n\x0bGetDeferred\x12\x1e.costsvc.v1.GetDeferredRequest\x1a\x1f.costsvc.v1.GetDeferredResponse\x12V\n\rWatchDeferred\x12 .costsvc.v1.WatchDeferredRequest\x1a!.costsvc.v1.WatchDeferredResponse0\x01\x12W\n\x0e\x43\x61ncelDeferred\x12!.costsvc.v1.CancelDeferredRequest\x1a\".costsvc.v1.CancelDeferredResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ostsvc/v1/batch_service.proto\x12\ncostsvc.v1\x1a\x19\x63ostsvc/v1/deferred.proto\x1a\x16\x63ostsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"W\n\tBatchItem\x12\x1b\n\tcustom_id\x18\x01 \x01(\tR\x08\x63ustomId\x12-\n\x07request\x18\x02 \x01(\x0b\x32\x13.costsvc.v1.RequestR\x07request\"\x80\x01\n\x0c\x42\x61tchOptions\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[!-~]*$R\trequestId\x12$\n\x0e\x61ll_or_nothing\x18\x02 \x01(\x08R\x0c\x61llOrNothing\x12\x17\n\x07\x64ry_run\x18\x03 \x01(\x08R\x06\x64ryRun\"\x85\x01\n\x12\x43reateBatchRequest\x12\x32\n\x07options\x18\x01 \x01(\x0b\x32\x18.costsvc.v1.BatchOptionsR\x07options\x12;\n\x08requests\x18\x02 \x03(\x0b\x32\x15.costsvc.v1.BatchItemB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x08requests\"q\n\x13\x43reateBatchResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\x12\x31\n\x07refused\x18\x02 \x03(\x0b\x32\x17.costsvc.v1.RefusedItemR\x07refused\"\x81\x01\n\x18\x43reateBatchStreamRequest\x12\x32\n\x07options\x18\x01 \x01(\x0b\x32\x18.costsvc.v1.BatchOptionsR\x07options\x12\x31\n\x08requests\x18\x02 \x03(\x0b\x32\x15.costsvc.v1.BatchItemR\x08requests\"w\n\x19\x43reateBatchStreamResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\x12\x31\n\x07refused\x18\x02 \x03(\x0b\x32\x17.costsvc.v1.RefusedItemR\x07refused\"j\n\x0bRefusedItem\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x1b\n\tcustom_id\x18\x02 \x01(\tR\x08\x63ustomId\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\"\x9a\x02\n\x0b\x42\x61tchCounts\x12)\n\x10processing_count\x18\x01 \x01(\x05R\x0fprocessingCount\x12\'\n\x0fsucceeded_count\x18\x02 \x01(\x05R\x0esucceededCount\x12!\n\x0c\x63\x61\x63hed_count\x18\x03 \x01(\x05R\x0b\x63\x61\x63hedCount\x12#\n\rerrored_count\x18\x04 \x01(\x05R\x0c\x65rroredCount\x12%\n\x0e\x63\x61nceled_count\x18\x05 \x01(\x05R\rcanceledCount\x12#\n\rexpired_count\x18\x06 \x01(\x05R\x0c\x65xpiredCount\x12#\n\rrefused_count\x18\x07 \x01(\x05R\x0crefusedCount\"\x92\x05\n\x05\x42\x61tch\x12\x19\n\x08\x62\x61tch_id\x18\x01 \x01(\tR\x07\x62\x61tchId\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x16.costsvc.v1.BatchStateR\x05state\x12/\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x17.costsvc.v1.BatchCountsR\x06\x63ounts\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12J\n\x13results_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11resultsExpireTime\x12+\n\x03\x61ge\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x61ge\x12\x33\n\x16\x65xpected_cost_nano_usd\x18\t \x01(\x03R\x13\x65xpectedCostNanoUsd\x12\"\n\rcost_nano_usd\x18\n \x01(\x03R\x0b\x63ostNanoUsd\x12\x33\n\x16standard_cost_nano_usd\x18\x0b \x01(\x03R\x13standardCostNanoUsd\x12$\n\x0esaved_nano_usd\x18\x0c \x01(\x03R\x0csavedNanoUsd\x12\"\n\rheld_nano_usd\x18\r \x01(\x03R\x0bheldNanoUsd\x12+\n\x05parts\x18\x0e \x03(\x0b\x32\x15.costsvc.v1.BatchPartR\x05parts\"\x85\x01\n\tBatchPart\x12\x17\n\x07part_id\x18\x01 \x01(\tR\x06partId\x12*\n\x11provider_batch_id\x18\x02 \x01(\tR\x0fproviderBatchId\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\x12\x1d\n\nitem_count\x18\x04 \x01(\x05R\titemCount\"C\n\x0fGetBatchRequest\x12\x30\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x07\x62\x61tchId\";\n\x10GetBatchResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\"u\n\x12ListBatchesRequest\x12&\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\x37\n\npage_token\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{32})?$R\tpageToken\"j\n\x13ListBatchesResponse\x12+\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.costsvc.v1.BatchR\x07\x62\x61tches\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"F\n\x12\x43\x61ncelBatchRequest\x12\x30\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x07\x62\x61tchId\">\n\x13\x43\x61ncelBatchResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.costsvc.v1.BatchR\x05\x62\x61tch\"\x89\x01\n\x19StreamBatchResultsRequest\x12\x30\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x07\x62\x61tchId\x12:\n\x06\x63ursor\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^([0-9]{1,6}:[0-9]{1,15})?$R\x06\x63ursor\"k\n\x1aStreamBatchResultsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32\x1b.costsvc.v1.BatchItemResultR\x07results\x12\x16\n\x06\x63ursor\x18\x02 \x01(\tR\x06\x63ursor\"\x90\x03\n\x0f\x42\x61tchItemResult\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x1b\n\tcustom_id\x18\x02 \x01(\tR\x08\x63ustomId\x12\x32\n\x07outcome\x18\x03 \x01(\x0e\x32\x18.costsvc.v1.BatchOutcomeR\x07outcome\x12!\n\x0cmessage_json\x18\x04 \x01(\x0cR\x0bmessageJson\x12\x12\n\x04text\x18\x05 \x01(\tR\x04text\x12\x1f\n\x0bstop_reason\x18\x06 \x01(\tR\nstopReason\x12\x14\n\x05model\x18\x07 \x01(\tR\x05model\x12$\n\x04\x62ill\x18\x08 \x01(\x0b\x32\x10.costsvc.v1.BillR\x04\x62ill\x12=\n\rcache_outcome\x18\t \x01(\x0e\x32\x18.costsvc.v1.CacheOutcomeR\x0c\x63\x61\x63heOutcome\x12(\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12\x19\n\x08\x65ntry_id\x18\x0b \x01(\tR\x07\x65ntryId*\x90\x01\n\nBatchState\x12\x1b\n\x17\x42\x41TCH_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x42\x41TCH_STATE_SUBMITTING\x10\x01\x12\x17\n\x13\x42\x41TCH_STATE_RUNNING\x10\x02\x12\x19\n\x15\x42\x41TCH_STATE_CANCELING\x10\x03\x12\x15\n\x11\x42\x41TCH_STATE_ENDED\x10\x04*\xb7\x01\n\x0c\x42\x61tchOutcome\x12\x1d\n\x19\x42\x41TCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42\x41TCH_OUTCOME_SUCCEEDED\x10\x01\x12\x19\n\x15\x42\x41TCH_OUTCOME_ERRORED\x10\x02\x12\x1a\n\x16\x42\x41TCH_OUTCOME_CANCELED\x10\x03\x12\x19\n\x15\x42\x41TCH_OUTCOME_EXPIRED\x10\x04\x12\x19\n\x15\x42\x41TCH_OUTCOME_REFUSED\x10\x05\x32\xcf\x06\n\x0c\x42\x61tchService\x12N\n\x0b\x43reateBatch\x12\x1e.costsvc.v1.CreateBatchRequest\x1a\x1f.costsvc.v1.CreateBatchResponse\x12\x62\n\x11\x43reateBatchStream\x12$.costsvc.v1.CreateBatchStreamRequest\x1a%.costsvc.v1.CreateBatchStreamResponse(\x01\x12\x45\n\x08GetBatch\x12\x1b.costsvc.v1.GetBatchRequest\x1a\x1c.costsvc.v1.GetBatchResponse\x12N\n\x0bListBatches\x12\x1e.costsvc.v1.ListBatchesRequest\x1a\x1f.costsvc.v1.ListBatchesResponse\x12N\n\x0b\x43\x61ncelBatch\x12\x1e.costsvc.v1.CancelBatchRequest\x1a\x1f.costsvc.v1.CancelBatchResponse\x12\x65\n\x12StreamBatchResults\x12%.costsvc.v1.StreamBatchResultsRequest\x1a&.costsvc.v1.StreamBatchResultsResponse0\x01\x12<\n\x05\x44\x65\x66\x65r\x12\x18.costsvc.v1.DeferRequest\x1a\x19.costsvc.v1.DeferResponse\x12N\n\x0bGetDeferred\x12\x1e.costsvc.v1.GetDeferredRequest\x1a\x1f.costsvc.v1.GetDeferredResponse\x12V\n\rWatchDeferred\x12 .costsvc.v1.WatchDeferredRequest\x1a!.costsvc.v1.WatchDeferredResponse0\x01\x12W\n\x0e\x43\x61ncelDeferred\x12!.costsvc.v1.CancelDeferredRequest\x1a\".costsvc.v1.CancelDeferredResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BATCHOPTIONS'].fields_by_name['request_id']._loaded_options = None
   _globals['_BATCHOPTIONS'].fields_by_name['request_id']._serialized_options = b'\272H\017r\r\030\200\0012\010^[!-~]*$'
-  _globals['_BATCHOPTIONS'].fields_by_name['retry_count']._loaded_options = None
-  _globals['_BATCHOPTIONS'].fields_by_name['retry_count']._serialized_options = b'\272H\006\032\004\030\003(\000'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_CREATEBATCHREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\005\222\001\002\010\001'
   _globals['_GETBATCHREQUEST'].fields_by_name['batch_id']._loaded_options = None
@@ -54,48 +52,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMBATCHRESULTSREQUEST'].fields_by_name['batch_id']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{32}$'
   _globals['_STREAMBATCHRESULTSREQUEST'].fields_by_name['cursor']._loaded_options = None
   _globals['_STREAMBATCHRESULTSREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\037r\0352\033^([0-9]{1,6}:[0-9]{1,15})?$'
-  _globals['_BATCHSTATE']._serialized_start=3291
-  _globals['_BATCHSTATE']._serialized_end=3435
-  _globals['_BATCHOUTCOME']._serialized_start=3438
-  _globals['_BATCHOUTCOME']._serialized_end=3621
+  _globals['_BATCHSTATE']._serialized_start=3247
+  _globals['_BATCHSTATE']._serialized_end=3391
+  _globals['_BATCHOUTCOME']._serialized_start=3394
+  _globals['_BATCHOUTCOME']._serialized_end=3577
   _globals['_BATCHITEM']._serialized_start=187
   _globals['_BATCHITEM']._serialized_end=274
   _globals['_BATCHOPTIONS']._serialized_start=277
-  _globals['_BATCHOPTIONS']._serialized_end=449
-  _globals['_CREATEBATCHREQUEST']._serialized_start=452
-  _globals['_CREATEBATCHREQUEST']._serialized_end=585
-  _globals['_CREATEBATCHRESPONSE']._serialized_start=587
-  _globals['_CREATEBATCHRESPONSE']._serialized_end=700
-  _globals['_CREATEBATCHSTREAMREQUEST']._serialized_start=703
-  _globals['_CREATEBATCHSTREAMREQUEST']._serialized_end=832
-  _globals['_CREATEBATCHSTREAMRESPONSE']._serialized_start=834
-  _globals['_CREATEBATCHSTREAMRESPONSE']._serialized_end=953
-  _globals['_REFUSEDITEM']._serialized_start=955
-  _globals['_REFUSEDITEM']._serialized_end=1061
-  _globals['_BATCHCOUNTS']._serialized_start=1064
-  _globals['_BATCHCOUNTS']._serialized_end=1346
-  _globals['_BATCH']._serialized_start=1349
-  _globals['_BATCH']._serialized_end=2007
-  _globals['_BATCHPART']._serialized_start=2010
-  _globals['_BATCHPART']._serialized_end=2143
-  _globals['_GETBATCHREQUEST']._serialized_start=2145
-  _globals['_GETBATCHREQUEST']._serialized_end=2212
-  _globals['_GETBATCHRESPONSE']._serialized_start=2214
-  _globals['_GETBATCHRESPONSE']._serialized_end=2273
-  _globals['_LISTBATCHESREQUEST']._serialized_start=2275
-  _globals['_LISTBATCHESREQUEST']._serialized_end=2392
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=2394
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=2500
-  _globals['_CANCELBATCHREQUEST']._serialized_start=2502
-  _globals['_CANCELBATCHREQUEST']._serialized_end=2572
-  _globals['_CANCELBATCHRESPONSE']._serialized_start=2574
-  _globals['_CANCELBATCHRESPONSE']._serialized_end=2636
-  _globals['_STREAMBATCHRESULTSREQUEST']._serialized_start=2639
-  _globals['_STREAMBATCHRESULTSREQUEST']._serialized_end=2776
-  _globals['_STREAMBATCHRESULTSRESPONSE']._serialized_start=2778
-  _globals['_STREAMBATCHRESULTSRESPONSE']._serialized_end=2885
-  _globals['_BATCHITEMRESULT']._serialized_start=2888
-  _globals['_BATCHITEMRESULT']._serialized_end=3288
-  _globals['_BATCHSERVICE']._serialized_start=3624
-  _globals['_BATCHSERVICE']._serialized_end=4471
+  _globals['_BATCHOPTIONS']._serialized_end=405
+  _globals['_CREATEBATCHREQUEST']._serialized_start=408
+  _globals['_CREATEBATCHREQUEST']._serialized_end=541
+  _globals['_CREATEBATCHRESPONSE']._serialized_start=543
+  _globals['_CREATEBATCHRESPONSE']._serialized_end=656
+  _globals['_CREATEBATCHSTREAMREQUEST']._serialized_start=659
+  _globals['_CREATEBATCHSTREAMREQUEST']._serialized_end=788
+  _globals['_CREATEBATCHSTREAMRESPONSE']._serialized_start=790
+  _globals['_CREATEBATCHSTREAMRESPONSE']._serialized_end=909
+  _globals['_REFUSEDITEM']._serialized_start=911
+  _globals['_REFUSEDITEM']._serialized_end=1017
+  _globals['_BATCHCOUNTS']._serialized_start=1020
+  _globals['_BATCHCOUNTS']._serialized_end=1302
+  _globals['_BATCH']._serialized_start=1305
+  _globals['_BATCH']._serialized_end=1963
+  _globals['_BATCHPART']._serialized_start=1966
+  _globals['_BATCHPART']._serialized_end=2099
+  _globals['_GETBATCHREQUEST']._serialized_start=2101
+  _globals['_GETBATCHREQUEST']._serialized_end=2168
+  _globals['_GETBATCHRESPONSE']._serialized_start=2170
+  _globals['_GETBATCHRESPONSE']._serialized_end=2229
+  _globals['_LISTBATCHESREQUEST']._serialized_start=2231
+  _globals['_LISTBATCHESREQUEST']._serialized_end=2348
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=2350
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=2456
+  _globals['_CANCELBATCHREQUEST']._serialized_start=2458
+  _globals['_CANCELBATCHREQUEST']._serialized_end=2528
+  _globals['_CANCELBATCHRESPONSE']._serialized_start=2530
+  _globals['_CANCELBATCHRESPONSE']._serialized_end=2592
+  _globals['_STREAMBATCHRESULTSREQUEST']._serialized_start=2595
+  _globals['_STREAMBATCHRESULTSREQUEST']._serialized_end=2732
+  _globals['_STREAMBATCHRESULTSRESPONSE']._serialized_start=2734
+  _globals['_STREAMBATCHRESULTSRESPONSE']._serialized_end=2841
+  _globals['_BATCHITEMRESULT']._serialized_start=2844
+  _globals['_BATCHITEMRESULT']._serialized_end=3244
+  _globals['_BATCHSERVICE']._serialized_start=3580
+  _globals['_BATCHSERVICE']._serialized_end=4427
 # @@protoc_insertion_point(module_scope)

@@ -48,16 +48,14 @@ class BatchItem(_message.Message):
     def __init__(self, custom_id: _Optional[str] = ..., request: _Optional[_Union[_types_pb2.Request, _Mapping]] = ...) -> None: ...
 
 class BatchOptions(_message.Message):
-    __slots__ = ("request_id", "all_or_nothing", "dry_run", "retry_count")
+    __slots__ = ("request_id", "all_or_nothing", "dry_run")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ALL_OR_NOTHING_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
-    RETRY_COUNT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     all_or_nothing: bool
     dry_run: bool
-    retry_count: int
-    def __init__(self, request_id: _Optional[str] = ..., all_or_nothing: bool = ..., dry_run: bool = ..., retry_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., all_or_nothing: bool = ..., dry_run: bool = ...) -> None: ...
 
 class CreateBatchRequest(_message.Message):
     __slots__ = ("options", "requests")

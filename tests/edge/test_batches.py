@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import grpc
 import pytest
 
@@ -12,9 +13,11 @@ from costsvc.config import load_catalog_files
 from costsvc.core.budget import Budget, Kind, Scope
 from costsvc.core.money import ceil_nano
 from costsvc.core.windows import Calendar, Unit
+from costsvc.store import keys
 from costsvc.store.audit import audit
 from costsvc.store.budgets import BudgetBook
 
+KEY = "sk-ant-canary-key"
 FAST = {"batches": {"poll_s": 0.05}}
 
 
@@ -61,6 +64,12 @@ async def results(stub, batch_id, cursor=""):
             assert result.custom_id not in found
             found[result.custom_id] = result
     return found
+
+
+async def audited(store):
+    """Return what an audit finds; whoever seals hours has had its turn."""
+    await store.delete(keys.SEALING)
+    return (await audit(store, load_catalog_files(), owner="test")).findings
 
 
 def billed(sim):
@@ -200,7 +209,7 @@ async def test_a_batch_holds_its_money_until_its_results_are_booked(batching, re
     [(_, _, balance)] = await book.balances("b", datetime.now(UTC))
     assert balance.sum_q_nano_usd == balance.sum_w_nano_usd == balance.at_risk_nano_usd == 0
     assert balance.spent_nano_usd >= cost > 0
-    assert (await audit(store, load_catalog_files(), owner="test")).findings == ()
+    assert await audited(store) == ()
 
 
 async def test_a_canceled_batch_settles_what_is_billed_and_frees_the_rest(batching):
@@ -272,3 +281,85 @@ async def test_failed_items_cost_nothing_and_say_why(batching):
     assert found["q-1"].outcome == v1.BATCH_OUTCOME_EXPIRED
     assert len(await service.entries()) == 1
     assert batch.held_nano_usd == 0
+
+
+@pytest.fixture
+async def searching(serve, sim):
+    """Run a service that looks often, and not for long where a create was cut off."""
+    sim.settings.batch_delay_s = 0.0
+    async with serve(batches={"poll_s": 0.05, "adopt_s": 0.3}) as service:
+        yield service, v1.BatchServiceStub(service.channel)
+
+
+async def foreign(sim, count):
+    """Create a batch in the service's workspace that is not its own."""
+    params = {"model": "claude-haiku-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    rows = [{"custom_id": f"f-{n}", "params": params} for n in range(count)]
+    headers = {"x-api-key": KEY, "anthropic-version": "2026-10-21"}
+    async with aiohttp.ClientSession() as http:
+        url = f"{sim.url}/v1/messages/batches"
+        async with http.post(url, json={"requests": rows}, headers=headers) as reply:
+            assert reply.status == 200, await reply.text()
+
+
+CUT = {"kind": "cut_before_headers", "match": {"path": "/v1/messages/batches#create", "text": "Hello"}}
+
+
+async def test_a_create_that_was_cut_off_is_found_by_its_first_result(searching, store):
+    """Foreign batches of the same size and age are not taken for it, and it is not sent twice."""
+    service, stub = searching
+    await foreign(service.sim, 3)
+    service.sim.faults.add(**CUT)
+    made = await create(stub, *(item(f"q-{n}") for n in range(3)))
+    await foreign(service.sim, 3)
+    batch = await ended(stub, made.batch.batch_id)
+    assert batch.counts.succeeded_count == 3
+    [part] = batch.parts
+    assert part.part_id == made.batch.parts[0].part_id
+    bill = {name: cost for name, cost in billed(service.sim).items() if not name.startswith("f-")}
+    assert {entry.attempt_id: entry.cost_nano_usd for entry in await service.entries()} == bill
+    assert len(bill) == 3
+    assert await audited(store) == ()
+
+
+async def test_a_create_that_never_arrived_is_sent_again(searching, store):
+    """Under other ids; what the first one holds is at risk, because it may still turn up."""
+    service, stub = searching
+    service.sim.faults.add(**CUT, billed=False)
+    made = await create(stub, *(item(f"q-{n}") for n in range(3)))
+    batch = await ended(stub, made.batch.batch_id)
+    assert batch.counts.succeeded_count == 3
+    assert [part.state for part in batch.parts] == ["doubtful", "done"]
+    assert {entry.attempt_id: entry.cost_nano_usd for entry in await service.entries()} == billed(service.sim)
+    assert len(billed(service.sim)) == 3
+    at_risk = (await service.admin.ListAtRisk(v1.ListAtRiskRequest())).attempts
+    assert [risk.upper_nano_usd for risk in at_risk] == [made.batch.held_nano_usd]
+    assert (await results(stub, batch.batch_id)).keys() == {"q-0", "q-1", "q-2"}
+    assert await audited(store) == ()
+
+
+async def test_a_batch_that_the_provider_refuses_costs_nothing(batching):
+    """Its items are errored with the provider's reason, and its money is free."""
+    service, stub = batching
+    fault = {"status": 400, "type": "invalid_request_error", "message": "No batches today."}
+    service.sim.faults.add("error", match=CUT["match"], **fault)
+    made = await create(stub, item("a"), item("b"))
+    batch = await ended(stub, made.batch.batch_id)
+    assert (batch.counts.errored_count, batch.held_nano_usd) == (2, 0)
+    found = await results(stub, batch.batch_id)
+    assert all("No batches today." in result.error.message for result in found.values())
+    assert not await service.entries()
+
+
+async def test_a_dry_run_finds_what_only_the_provider_can_say(batching, refused):
+    """One item is answered by the standard API; where it is refused, nothing is sent and nothing is held."""
+    service, stub = batching
+    service.sim.faults.add("error", status=400, type="invalid_request_error", message="Not like this.")
+    failed = await refused(create(stub, item("a"), item("b"), dry_run=True))
+    assert failed.reason == "PROVIDER_REJECTED"
+    assert not (await stub.ListBatches(v1.ListBatchesRequest())).batches
+    assert not service.sim.bill.lines()
+    made = await create(stub, item("a"), item("b"), dry_run=True)
+    await ended(stub, made.batch.batch_id)
+    assert [bool(line.batch_id) for line in service.sim.bill.lines()] == [False, True, True]
+    assert len(await service.entries()) == 3

@@ -37,10 +37,10 @@ async def has(found: bool) -> bool:
     return found
 
 
-def launch(log: Path, *words: str) -> subprocess.Popen[bytes]:
-    """Start the program; what it says goes to the end of a file."""
+def launch(log: Path, *words: str, **settings: str) -> subprocess.Popen[bytes]:
+    """Start the program with settings of its environment; what it says goes to the end of a file."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COSTSVC_")}
-    environment["ANTHROPIC_API_KEY"] = "simulated"
+    environment |= {"ANTHROPIC_API_KEY": "simulated", **settings}
     with log.open("ab") as out:
         return subprocess.Popen(
             [PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
@@ -91,14 +91,14 @@ def log_lines(log: Path) -> list[dict[str, Any]]:
     return found
 
 
-async def serve(log: Path, data: Path, provider_url: str, *options: str) -> Server:
+async def serve(log: Path, data: Path, provider_url: str, *options: str, **settings: str) -> Server:
     """Start a server, and return it once it has said where it listens; the log is its own.
 
     Raises:
         EndedEarly: it did not start.
     """
     places = ("--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir", str(data))
-    process = launch(log, "serve", *places, "--upstream-url", provider_url, *options)
+    process = launch(log, "serve", *places, "--upstream-url", provider_url, *options, **settings)
     server = Server(process, grpc.aio.insecure_channel("unset"), "", log)
     try:
         await until(lambda: has(bool(server.events("ready")) or process.poll() is not None), 60)
@@ -121,10 +121,10 @@ async def close(server: Server) -> None:
 
 
 @asynccontextmanager
-async def serving(data: Path, provider_url: str, *options: str) -> AsyncIterator[Server]:
+async def serving(data: Path, provider_url: str, *options: str, **settings: str) -> AsyncIterator[Server]:
     """Run a server; kill it in the end if it still runs."""
     log = data.parent / f"{data.name}-{len(list(data.parent.glob('*.log')))}.log"
-    server = await serve(log, data, provider_url, *options)
+    server = await serve(log, data, provider_url, *options, **settings)
     try:
         yield server
     finally:

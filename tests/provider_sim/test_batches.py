@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -134,3 +135,16 @@ async def test_the_list_has_pages_both_ways(http: aiohttp.ClientSession) -> None
     assert before["data"] == first["data"]
     assert (first["has_more"], after["has_more"], before["has_more"]) == (True, True, False)
     assert (await call(http, "GET", "?limit=1001"))["status"] == 400
+
+
+async def test_who_goes_away_leaves_nothing_half_done(http: aiohttp.ClientSession, sim: RunningSim) -> None:
+    """The items are worked on once, whoever asked first and did not wait."""
+    batch = await call(http, "POST", requests=items(*([PARAMS] * 600)))
+    sim.clock.advance(5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call(http, "GET", f"/{batch['id']}"), 0.01)
+    ended = await call(http, "GET", f"/{batch['id']}")
+    assert ended["request_counts"]["succeeded"] == 600
+    async with http.get(URL(ended["results_url"]).path) as response:
+        assert len((await response.text()).splitlines()) == 600
+    assert len(sim.bill.lines()) == 600
