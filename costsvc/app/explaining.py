@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from costsvc.app.attempt import Completed
+from costsvc.core.arrangement import View
 from costsvc.core.catalog import Catalog
 from costsvc.core.marked import Marking, Prompt
 from costsvc.core.misses import Answered, Miss, explain, loss_nano_usd
@@ -55,8 +56,8 @@ class Explaining:
             now = traits_of(request, model, int(attempt.started_at.timestamp()))
             names = [*_of_conversation(request), _of_task(request, model)]
             traits = dict.fromkeys(names, now)
-            is_parallel = self._is_parallel(marking, usage, attempt.started_at, settled_at)
-            miss = explain(_answered(marking, plan.prompt, names, now, completed, is_parallel=is_parallel))
+            parallel = self._parallel(marking, usage, attempt.started_at, settled_at)
+            miss = explain(_answered(marking, plan.prompt, names, now, completed, parallel))
         if miss is not None:
             lost_nano_usd = loss_nano_usd(self._catalog, reported, miss.tokens, at=attempt.started_at)
             rows.append(miss_row(miss, task, model, lost_nano_usd))
@@ -64,19 +65,20 @@ class Explaining:
         self._sums.add(exchange, attempt.tenant, rows, traits, at=attempt.started_at)
         return miss
 
-    def _is_parallel(
+    def _parallel(
         self, marking: Marking, usage: Usage, started_at: datetime, settled_at: datetime
-    ) -> bool:
-        """Tell whether another call of this process was writing a prefix that this one wrote, too.
+    ) -> View | None:
+        """Return the longest prefix that another call of this process was writing when this one did.
 
         Calls of other processes are not seen.
         """
         if usage.cache_write_5m_tokens + usage.cache_write_1h_tokens == 0:
-            return False
-        found = False
-        for marker in marking.plan.markers:
-            key = (marking.model.id, marker.view.spot.digest)
-            found = found or self._written.get(key, started_at) > started_at
+            return None
+        found = None
+        for view in (marker.view for marker in marking.plan.markers):
+            key = (marking.model.id, view.spot.digest)
+            if self._written.get(key, started_at) > started_at:
+                found = view
             self._written[key] = settled_at
             self._written.move_to_end(key)
         while len(self._written) > _MOST_WRITES:
@@ -84,14 +86,13 @@ class Explaining:
         return found
 
 
-def _answered(
+def _answered(  # noqa: PLR0917 - all that is known of an answer
     marking: Marking,
     prompt: Prompt,
     names: Sequence[str],
     now: Traits,
     completed: Completed,
-    *,
-    is_parallel: bool,
+    parallel: View | None,
 ) -> Answered:
     found = [name for name in names if name in prompt.before]
     return Answered(
@@ -105,7 +106,7 @@ def _answered(
         message=completed.message,
         min_tokens=marking.model.min_cacheable_tokens,
         break_even=marking.break_even_5m,
-        is_parallel=is_parallel,
+        parallel=parallel,
         is_next_turn=bool(found) and found[0] in _of_conversation(completed.attempt.plan.request),
     )
 

@@ -70,7 +70,7 @@ class Answered:
     """An answered prompt: what was known of it when it was sent, and what the answer says.
 
     `before` is the prompt that came before it in its conversation, so that this `is_next_turn`, or else of
-    its task on this model.
+    its task on this model. `parallel` is the longest prefix that another call was writing, too.
     `break_even` is the chance of another use from which on a breakpoint of 5 minutes pays.
     """
 
@@ -84,7 +84,7 @@ class Answered:
     message: Mapping[str, Any]
     min_tokens: int
     break_even: float
-    is_parallel: bool
+    parallel: View | None
     is_next_turn: bool
 
     @property
@@ -160,10 +160,12 @@ def _relied(answered: Answered) -> Miss | None:
 
 def _parallel(answered: Answered) -> Miss | None:
     """Return that another call was writing the same at that time."""
-    written = answered.usage.cache_write_5m_tokens + answered.usage.cache_write_1h_tokens
-    if not answered.is_parallel or not answered.plan.markers:
+    view = answered.parallel
+    if view is None:
         return None
-    return _miss(answered, NOT_YET_WRITTEN, answered.plan.markers[-1].view.spot.kin, written)
+    return _miss(
+        answered, NOT_YET_WRITTEN, view.spot.kin, view.tokens * answered.scale - answered.read_tokens
+    )
 
 
 def _changed(answered: Answered) -> Miss | None:

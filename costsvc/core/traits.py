@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from costsvc.core.json_text import to_json
+from costsvc.core.json_text import Member, to_json
 from costsvc.core.request import ModelRequest
 
 _PARAMETERS = ("speed", "thinking", "output_config", "mcp_servers")
@@ -24,6 +24,7 @@ _BLOCKS = 6
 _MOST_CHARS = 1_000_000
 _STEP_BITS, _LEAST_STEP_BITS = 5, 6  # a text is cut into 16 to 31 pieces, of 64 characters at least
 _DIGEST_BYTES = 4
+_LONG_CHARS, _SHOWN_CHARS = 20_000, 2_000
 
 
 class Part(NamedTuple):
@@ -112,7 +113,7 @@ def traits_of(request: ModelRequest, model: str, at_s: int) -> Traits:
         at_s=at_s,
         parameters=_digest(to_json(given)) if any(given) else "",
         choice=_digest(to_json(choice)) if choice else "",
-        tools=_part(_bare(tools.value)) if tools is not None and tools.value else Part(0, ""),
+        tools=_tools(tools) if tools is not None and tools.value else Part(0, ""),
         system=tuple(map(_ends_of, _few(system_texts(request)))),
         turns=len(messages),
         last=_digest(_bare(messages[-1])),
@@ -198,7 +199,9 @@ def _same_end(old: Part, new: Part) -> int:
     return same
 
 
-def _part(text: str) -> Part:
+def _tools(tools: Member) -> Part:
+    """Return the part of the tools, by their text as it came unless there are breakpoints in it."""
+    text = _bare(tools.value) if "cache_control" in tools.text else tools.text
     return Part(len(text), _digest(text))
 
 
@@ -215,11 +218,13 @@ def _ends_of(text: str) -> Part:
 
 
 def _bare(value: Any) -> str:
-    """Return a value as text without the breakpoints in it: they are no content."""
+    """Return a value as text without the breakpoints in it, which are no content; long texts only in part."""
     return to_json(_without(value))
 
 
 def _without(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _LONG_CHARS:
+        return f"{len(value)} {value[:_SHOWN_CHARS]}{value[-_SHOWN_CHARS:]}"
     if isinstance(value, list):
         return [_without(item) for item in value]
     if not isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -83,6 +84,20 @@ async def test_callers_breakpoints_that_never_help_are_told(service):
     lost = -sum(entry.savings.caller_nano_usd for entry in await service.booked(4))
     [advice] = (await report(service)).advice
     assert (advice.reason, advice.daily_nano_usd) == ("caller_breakpoints", lost)
+
+
+async def test_parallel_first_uses_are_told(service):
+    """Where policy lets none wait, as shipped: all but one could have been spared their write."""
+    service.sim.settings.first_byte_s = 0.3
+    await asyncio.gather(*(service.complete(f"{n}?", system=SYSTEM, task="faq") for n in range(3)))
+    entries = await service.booked(3)
+    found = await report(service)
+    wrote = [entry for entry in entries if entry.usage.cache_write_5m_tokens]
+    assert len(wrote) > 1
+    [misses] = found.misses
+    assert (misses.reason, misses.block) == ("not_yet_written", "system.0")
+    assert misses.miss_count == len(wrote) - 1
+    assert not found.advice
 
 
 async def test_ranges_are_checked(service, refused):
