@@ -10,7 +10,6 @@ from typing import Any
 
 from costsvc.app.attempt import text_of
 from costsvc.core.batch import Batch, Item, Outcome, Part, attempt_id, index_of
-from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.catalog import Catalog
 from costsvc.core.entry import Entry
 from costsvc.core.errors import UnknownModel
@@ -45,7 +44,6 @@ class ItemResult:
     error_type: str = ""
     problem: str = ""
     unpriced: str = ""
-    cache_outcome: CacheOutcome = CacheOutcome.DISABLED
 
     @property
     def usage(self) -> Usage:
@@ -163,7 +161,6 @@ def entry_of(result: ItemResult, batch: Batch, part: Part, catalog: Catalog, now
         baseline_nano_usd=accounted.baseline_nano_usd,
         savings=accounted.savings,
         catalog_hash=catalog.hash,
-        cache_outcome=result.cache_outcome.value,
         started_at=part.started_at,
         settled_at=now,
     )

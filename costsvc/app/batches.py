@@ -188,10 +188,7 @@ class Batches:
             created_at=created_at,
             item_count=count,
             refused_count=refused_count,
-            hit_count=0,
-            same_count=0,
             expected_nano_usd=intake.expected_nano_usd,
-            hits_nano_usd=0,
             parts=await intake.parts(),
         )
 
@@ -205,7 +202,7 @@ class Batches:
 
     async def _accept(self, batch: Batch, intake: Intake) -> Created:
         """Record the batch, hold its money, and only then let it be sent."""
-        known = await self._book.open(batch, intake.packed, {})
+        known = await self._book.open(batch, intake.packed)
         if known != batch.id:
             return await self._known(batch, known)
         try:

@@ -31,7 +31,7 @@ from costsvc.v1 import (
 )
 
 _LOOK_S = 2.0
-_COUNTS = ("processing", "succeeded", "cached", "errored", "canceled", "expired", "refused")
+_COUNTS = ("processing", "succeeded", "errored", "canceled", "expired", "refused")
 
 
 @click.group("batch")

@@ -75,8 +75,6 @@ class Kind(Enum):
     """What is done about an item."""
 
     SENT = "s"
-    HIT = "h"  # a stored answer, which is kept with the batch
-    SAME = "d"  # equal to an item that is sent, and answered by its answer
     REFUSED = "x"
 
 
@@ -169,10 +167,7 @@ class Batch:
     created_at: datetime
     item_count: int
     refused_count: int
-    hit_count: int
-    same_count: int
     expected_nano_usd: int
-    hits_nano_usd: int
     parts: tuple[Part, ...]
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     accepted: bool = False
@@ -217,22 +212,10 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CachePlace:
-    """Where the answer to an item may be stored for others."""
-
-    namespace: str
-    epoch: int
-    version: int
-    fingerprint: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """What is kept of an item: enough to book its result without its request.
 
-    `part` is the position of its part, `hold` that of its hold in the part, `same_as` that of the item whose
-    answer it gets.
+    `part` is the position of its part, `hold` that of its hold in the part.
     """
 
     index: int
@@ -251,8 +234,6 @@ class Item:
     w_nano_usd: int = 0
     part: int = 0
     hold: int = 0
-    same_as: int = -1
-    place: CachePlace | None = None
     reason: str = ""
     problem: str = ""
 

@@ -119,11 +119,10 @@ def _state(found: Batch) -> v1.BatchState:
 
 def _counts(found: Batch) -> v1.BatchCounts:
     ended = {outcome: found.count(outcome) for outcome in Outcome}
-    sent_count = found.item_count - found.refused_count - found.hit_count - found.same_count
+    sent_count = found.item_count - found.refused_count
     return v1.BatchCounts(
         processing_count=sent_count - sum(ended.values()),
         succeeded_count=ended[Outcome.SUCCEEDED],
-        cached_count=found.hit_count + found.same_count,
         errored_count=ended[Outcome.ERRORED],
         canceled_count=ended[Outcome.CANCELED],
         expired_count=ended[Outcome.EXPIRED],

@@ -12,7 +12,6 @@ from typing import Any
 from costsvc.core.batch import (
     Batch,
     BatchOptions,
-    CachePlace,
     Item,
     Kind,
     Outcome,
@@ -29,7 +28,7 @@ ROWS_AT_ONCE = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PART, _TALLY = "part:", "t:"
-_COUNTS = ("item_count", "refused_count", "hit_count", "same_count", "expected_nano_usd", "hits_nano_usd")
+_COUNTS = ("item_count", "refused_count", "expected_nano_usd")
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -109,8 +108,6 @@ def read_item(row: bytes) -> Item:
     """Return the item of a row."""
     table = json.loads(row)
     table["kind"] = Kind(table["kind"])
-    if "place" in table:
-        table["place"] = CachePlace(**table["place"])
     return Item(**table)
 
 
@@ -129,8 +126,6 @@ def _row(item: Item) -> str:
     table = {name: value for name in _ITEM_FIELDS if (value := getattr(item, name)) != _DEFAULTS.get(name)}
     table["kind"] = item.kind.value
     table["labels"] = dict(item.labels)
-    if item.place is not None:
-        table["place"] = {field.name: getattr(item.place, field.name) for field in fields(CachePlace)}
     return _encode(table)
 
 

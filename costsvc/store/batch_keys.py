@@ -42,11 +42,6 @@ def items(tenant: str, batch_id: str) -> str:
     return f"{batch(tenant, batch_id)}:items"
 
 
-def answers(tenant: str, batch_id: str) -> str:
-    """Return the hash of the stored answers that a batch's items got: index -> answer."""
-    return f"{batch(tenant, batch_id)}:answers"
-
-
 def marks(tenant: str, batch_id: str, part_id: str) -> str:
     """Return the bitmap of a part's items whose results are booked."""
     return f"{batch(tenant, batch_id)}:marks:{part_id}"

@@ -45,16 +45,14 @@ class BatchBook:
         self._set = Script.load("set_if_there")
         self._mark = Script.load("mark_results")
 
-    async def open(self, batch: Batch, packed_items: Sequence[bytes], answers: Mapping[int, bytes]) -> str:
+    async def open(self, batch: Batch, packed_items: Sequence[bytes]) -> str:
         """Record a batch that is not accepted yet; return its id, or that of the first of its request id.
 
         Raises:
             StoreUnavailable: it may be recorded or not; it is removed in a while, unless it is accepted.
         """
         tenant, batch_id = batch.tenant, batch.id
-        items_key, answers_key = batch_keys.items(tenant, batch_id), batch_keys.answers(tenant, batch_id)
-        await self._fill(items_key, dict(enumerate(packed_items)))
-        await self._fill(answers_key, answers)
+        await self._fill(batch_keys.items(tenant, batch_id), dict(enumerate(packed_items)))
         member = _member(tenant, batch_id)
         script_keys = [
             *(batch_keys.batch(tenant, batch_id), batch_keys.of_tenant(tenant), batch_keys.OPEN),
@@ -141,14 +139,6 @@ class BatchBook:
                 rows += batch_codec.unpack(packed) if packed else []
         return rows
 
-    async def answer(self, batch: Batch, index: int) -> bytes | None:
-        """Return the stored answer that an item got."""
-        async with translated(_BUDGET_S):
-            found: bytes | None = await ask(
-                self._client, "HGET", batch_keys.answers(batch.tenant, batch.id), index
-            )
-        return found
-
     async def marked(self, batch: Batch, part: Part) -> bytes:
         """Return the bitmap of the items whose results are booked."""
         async with translated(_BUDGET_S):
@@ -220,7 +210,7 @@ class BatchBook:
     async def forget(self, batch: Batch) -> None:
         """Remove all that is known of a batch; what it cost stays in the ledger."""
         tenant, batch_id, request_id = batch.tenant, batch.id, batch.options.request_id
-        gone = [batch_keys.items(tenant, batch_id), batch_keys.answers(tenant, batch_id)]
+        gone = [batch_keys.items(tenant, batch_id)]
         gone += [batch_keys.marks(tenant, batch_id, part.id) for part in batch.parts]
         async with translated(_BUDGET_S):
             await ask(self._client, "UNLINK", batch_keys.batch(tenant, batch_id), *gone)

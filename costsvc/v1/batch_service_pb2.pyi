@@ -100,22 +100,20 @@ class RefusedItem(_message.Message):
     def __init__(self, index: _Optional[int] = ..., custom_id: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class BatchCounts(_message.Message):
-    __slots__ = ("processing_count", "succeeded_count", "cached_count", "errored_count", "canceled_count", "expired_count", "refused_count")
+    __slots__ = ("processing_count", "succeeded_count", "errored_count", "canceled_count", "expired_count", "refused_count")
     PROCESSING_COUNT_FIELD_NUMBER: _ClassVar[int]
     SUCCEEDED_COUNT_FIELD_NUMBER: _ClassVar[int]
-    CACHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     ERRORED_COUNT_FIELD_NUMBER: _ClassVar[int]
     CANCELED_COUNT_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REFUSED_COUNT_FIELD_NUMBER: _ClassVar[int]
     processing_count: int
     succeeded_count: int
-    cached_count: int
     errored_count: int
     canceled_count: int
     expired_count: int
     refused_count: int
-    def __init__(self, processing_count: _Optional[int] = ..., succeeded_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., errored_count: _Optional[int] = ..., canceled_count: _Optional[int] = ..., expired_count: _Optional[int] = ..., refused_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, processing_count: _Optional[int] = ..., succeeded_count: _Optional[int] = ..., errored_count: _Optional[int] = ..., canceled_count: _Optional[int] = ..., expired_count: _Optional[int] = ..., refused_count: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("batch_id", "request_id", "state", "counts", "create_time", "end_time", "results_expire_time", "age", "expected_cost_nano_usd", "cost_nano_usd", "standard_cost_nano_usd", "saved_nano_usd", "held_nano_usd", "parts")
@@ -218,7 +216,7 @@ class StreamBatchResultsResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[BatchItemResult, _Mapping]]] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class BatchItemResult(_message.Message):
-    __slots__ = ("index", "custom_id", "outcome", "message_json", "text", "stop_reason", "model", "bill", "cache_outcome", "error", "entry_id")
+    __slots__ = ("index", "custom_id", "outcome", "message_json", "text", "stop_reason", "model", "bill", "error", "entry_id")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -227,7 +225,6 @@ class BatchItemResult(_message.Message):
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BILL_FIELD_NUMBER: _ClassVar[int]
-    CACHE_OUTCOME_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     index: int
@@ -238,7 +235,6 @@ class BatchItemResult(_message.Message):
     stop_reason: str
     model: str
     bill: _types_pb2.Bill
-    cache_outcome: _types_pb2.CacheOutcome
     error: _status_pb2.Status
     entry_id: str
-    def __init__(self, index: _Optional[int] = ..., custom_id: _Optional[str] = ..., outcome: _Optional[_Union[BatchOutcome, str]] = ..., message_json: _Optional[bytes] = ..., text: _Optional[str] = ..., stop_reason: _Optional[str] = ..., model: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., cache_outcome: _Optional[_Union[_types_pb2.CacheOutcome, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., entry_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, index: _Optional[int] = ..., custom_id: _Optional[str] = ..., outcome: _Optional[_Union[BatchOutcome, str]] = ..., message_json: _Optional[bytes] = ..., text: _Optional[str] = ..., stop_reason: _Optional[str] = ..., model: _Optional[str] = ..., bill: _Optional[_Union[_types_pb2.Bill, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., entry_id: _Optional[str] = ...) -> None: ...
