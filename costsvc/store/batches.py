@@ -52,15 +52,16 @@ class BatchBook:
             StoreUnavailable: it may be recorded or not; it is removed in a while, unless it is accepted.
         """
         tenant, batch_id = batch.tenant, batch.id
-        await self._fill(batch_keys.items(tenant, batch_id), dict(enumerate(packed_items)))
         member = _member(tenant, batch_id)
+        async with translated(_BUDGET_S):  # first, so that what a crash leaves is found when it is old
+            await ask(self._client, "ZADD", batch_keys.BATCHES, milliseconds(batch.created_at), member)
+        await self._fill(batch_keys.items(tenant, batch_id), dict(enumerate(packed_items)))
         script_keys = [
             *(batch_keys.batch(tenant, batch_id), batch_keys.of_tenant(tenant), batch_keys.OPEN),
             batch_keys.requests(tenant),
         ]
         fields = [word for pair in batch_codec.head(batch).items() for word in pair]
         async with translated(_BUDGET_S):
-            await ask(self._client, "ZADD", batch_keys.BATCHES, milliseconds(batch.created_at), member)
             known = await self._open.run(
                 self._client, script_keys, [batch_id, member, batch.options.request_id, *fields]
             )
@@ -203,6 +204,7 @@ class BatchBook:
             batch = await self.read(tenant, batch_id)
             if batch is None:
                 async with translated(_BUDGET_S):
+                    await ask(self._client, "UNLINK", batch_keys.items(tenant, batch_id))
                     await ask(self._client, "ZREM", batch_keys.BATCHES, member)
             elif batch.ended_at is not None:
                 await self.forget(batch)
