@@ -33,10 +33,10 @@ def _odds(marking: Marking, views: Sequence[View]) -> tuple[str, ...]:
     best = max(views, key=lambda view: (view.odds.within_5m, view.odds.within_1h, view.tokens))
     odds, (write_1h, read) = best.odds, (marking.ratios.write_1h, marking.ratios.read)
     break_even_1h = (write_1h - 1) / (write_1h - read)
-    known = "" if best.is_known else ", by prompts like it: this one was not seen yet"
+    seen = "" if best.is_known else ", judged by prompts like this one, which was not seen yet"
     words = (
-        f"what is likeliest to come again ends {place_of(best.spot)}{known}: "
-        f"{odds.within_5m:.0%} within 5 minutes, where keeping it pays from {marking.break_even_5m:.0%} on; "
-        f"{odds.within_1h:.0%} within an hour, where it pays from about {break_even_1h:.0%} on"
+        f"not likely enough to come again: the best place is {place_of(best.spot)}, "
+        f"with {odds.within_5m:.0%} within 5 minutes (pays from {marking.break_even_5m:.0%} on) "
+        f"and {odds.within_1h:.0%} within an hour (pays from about {break_even_1h:.0%} on){seen}"
     )
     return (words,)

@@ -129,4 +129,4 @@ async def test_route_says_why_nothing_is_marked(service):
     block = {"type": "text", "text": SYSTEM, "cache_control": {"type": "ephemeral"}}
     assert "no room" in await why({"system": [block] * 4, "messages": asks("Hi")})
     odds = await why({"messages": asks(SYSTEM)})
-    assert "10% within 5 minutes, where keeping it pays from 2" in odds
+    assert "at the end of the prompt, with 10% within 5 minutes (pays from 2" in odds

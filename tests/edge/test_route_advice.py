@@ -31,7 +31,7 @@ async def test_alternatives_are_said_on_request(service):
 
 
 async def test_the_breakpoint_is_said(service):
-    """What is placed in the body is named; nothing where nothing is placed."""
+    """What is placed in the body is named; or why nothing is."""
     said = {"task": "support", "include_body": True}
     body = {"system": LONG, "messages": [{"role": "user", "content": "x"}]}
     response = await service.route(body=body, **said)
@@ -40,7 +40,10 @@ async def test_the_breakpoint_is_said(service):
     assert placed.prefix_tokens > 1_000
     assert 200 < placed.reuse_permille < 600
     assert json.loads(response.messages_json)["system"][-1]["cache_control"] == {"type": "ephemeral"}
-    assert not (await service.route(**said)).HasField("prompt_cache")
+    assert not response.prompt_cache.reasons
+    short = (await service.route(**said)).prompt_cache
+    assert not short.breakpoints
+    assert [reason.startswith("too short by about ") for reason in short.reasons] == [True]
 
 
 async def test_a_batch_is_half_the_price_of_what_stands_alone(service):
