@@ -11,6 +11,7 @@
 
 local key, most = KEYS[1], tonumber(ARGV[1])
 redis.call('HSETNX', key, 'first', ARGV[3])
+redis.call('EXPIRE', key, ARGV[2])
 local at = 4
 while at <= #ARGV do
   local name, other, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
@@ -22,5 +23,4 @@ while at <= #ARGV do
   end
   at = at + 3 + count
 end
-redis.call('EXPIRE', key, ARGV[2])
 return redis.call('HLEN', key)
