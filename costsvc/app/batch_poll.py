@@ -29,6 +29,7 @@ SPOOL_LOST = timedelta(hours=1)
 """How long the replica with the only copy of a part's items may be away."""
 
 _SEARCHED = LONGEST + timedelta(hours=1)
+_MISSED = 2 * LONGEST  # a part may be sent a day late, and take another
 _SEARCH_AGAIN = timedelta(minutes=10)
 _FORGET_EVERY = timedelta(hours=1)
 _RENEW_S = 5.0
@@ -91,12 +92,21 @@ class BatchPoller:
         if not await self._lease.take(now):
             return
         for tenant, batch_id in await self._book.open_ones():
-            batch = await self._book.read(tenant, batch_id)
-            if batch is not None:
-                await self._tend(batch)
+            await self._tend_one(tenant, batch_id)
         if now - self._forgot_at > _FORGET_EVERY:
             self._forgot_at = now
             await self._book.forget_before(now - REMEMBERED)
+
+    async def _tend_one(self, tenant: str, batch_id: str) -> None:
+        """Look after a batch; one that nobody can look after must not keep the others waiting."""
+        try:
+            batch = await self._book.read(tenant, batch_id)
+            if batch is not None:
+                await self._tend(batch)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("batch_not_tended", tenant=tenant, batch_id=batch_id)
 
     async def _tend(self, batch: Batch) -> None:
         if not batch.accepted:
@@ -129,7 +139,8 @@ class BatchPoller:
             case PartState.UNKNOWN | PartState.DOUBTFUL:
                 await self._search(batch, part)
             case PartState.RUNNING:
-                await self._follow(batch, part)
+                if part.retry_at is None or part.retry_at <= self._clock.now():
+                    await self._follow(batch, part)
             case PartState.DONE:
                 pass
 
@@ -204,10 +215,16 @@ class BatchPoller:
         now = await self._book.read(batch.tenant, batch.id)
         if now is None:
             return
-        if now.tally(part).item_count < part.item_count:
-            log.error("batch_results_missing", part_id=part.id, booked=now.tally(part).item_count)
+        missing = part.item_count - now.tally(part).item_count
+        if missing <= 0:
+            await self._finish(now, part, PartEnd.SETTLED)
             return
-        await self._finish(now, part, PartEnd.SETTLED)
+        log.error("batch_results_missing", part_id=part.id, missing=missing)
+        at = self._clock.now()
+        if at - part.started_at > _MISSED:
+            await self._finish(now, part, PartEnd.GONE, f"{missing} results cannot be read")
+        else:  # all of them are read again, which may be much
+            await self._book.move(batch, part, replace(part, retry_at=at + _SEARCH_AGAIN))
 
     async def _settle(self, batch: Batch, part: Part, at_provider: ProviderBatch) -> None:
         renewed_s = self._clock.monotonic()

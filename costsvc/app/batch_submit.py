@@ -87,12 +87,27 @@ class BatchSubmitter:
         await self._book.note_spool(self._spool.id, self._clock.now())
         left, needed = await self._spool.left(), set[str]()
         for tenant, batch_id in await self._book.open_ones():
+            files = await self._submit_one(tenant, batch_id)
+            left, needed = (left, needed | files) if files is not None else (set(), needed)
+        await self._spool.remove(left - needed)
+
+    async def _submit_one(self, tenant: str, batch_id: str) -> set[str] | None:
+        """Send what can be sent of a batch, and return the files that it still needs.
+
+        None where nobody can say: then no file is removed, and other batches do not wait for this one.
+        """
+        needed = set[str]()
+        try:
             batch = await self._book.read(tenant, batch_id)
             for part in batch.parts if batch else ():
-                if part.spool == self._spool.id:
-                    assert batch is not None
+                if batch and part.spool == self._spool.id:
                     needed |= await self._look_after(batch, part)
-        await self._spool.remove(left - needed)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("batch_not_submitted", tenant=tenant, batch_id=batch_id)
+            return None
+        return needed
 
     async def _look_after(self, batch: Batch, part: Part) -> set[str]:
         """Send a part where it is time to; return the file that is still needed."""

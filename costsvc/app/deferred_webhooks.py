@@ -62,12 +62,12 @@ class DeferredWebhooks:
         try:
             claimed = await self._webhooks.claim(_AT_ONCE)
             items = await self._queue.items([due.member for due in claimed]) if claimed else {}
+            await asyncio.gather(*(self._tell(due, items.get(due.member)) for due in claimed))
         except StoreUnavailable:  # the watch logs when the store goes and comes
             return 0
         except Exception:
             log.exception("webhooks_failed")  # tried again: nothing here may end this task
             return 0
-        await asyncio.gather(*(self._tell(due, items.get(due.member)) for due in claimed))
         return len(claimed)
 
     async def _tell(self, due: Due, item: Item | None) -> None:

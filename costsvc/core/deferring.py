@@ -12,6 +12,7 @@ _SECOND = timedelta(seconds=1)
 _LONGEST_KEPT = timedelta(days=29)
 _LONGEST_WAIT = timedelta(hours=1)
 _MOST_LANES = 1_000
+_LEADING_OUT = ("/.", "..", "\\", "%2e", "%2f", "%5c", "%25")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,14 @@ class Deferring:
     def may_post_to(self, url: str) -> bool:
         """Tell whether a caller may have something posted to a URL: the policy's, or a path below one.
 
-        Paths that lead upwards, however they are written, lead out of it.
+        Paths that lead upwards, however they are written, lead out of it, and so may a separator in disguise.
         """
-        if "/." in url or "%2e" in url.lower():
+        if url in self.webhook_urls:
+            return True
+        path = url.partition("?")[0].lower()
+        if any(sign in path for sign in _LEADING_OUT):
             return False
-        return any(
-            url == allowed or url.startswith(f"{allowed.rstrip('/')}/") for allowed in self.webhook_urls
-        )
+        return any(url.startswith(f"{allowed.rstrip('/')}/") for allowed in self.webhook_urls)
 
 
 def read_deferring(row: Row) -> Deferring:

@@ -25,11 +25,14 @@ _PLAIN_BLOCK = frozenset({"type", "text"})
 _PLAIN_MESSAGE = frozenset({"role", "content"})
 _CODE = re.compile(
     r"(?:diff --git |@@ |\+\+\+ |--- \S|#include\b|#!|import [\w{*]|from [\w.]+ import\b"
-    r"|(?:async )?def \w+\s*\(|class \w+.*:[ \t\r]*$|(?:export )?(?:async )?function\b.*\("
-    r"|(?:let|var|const|type) \w+.*=|package \w+[ \t\r]*$"
+    r"|(?:async )?def \w+\s*\(|class \w.*:[ \t\r]*$|(?:export )?(?:async )?function\b.*\("
+    r"|(?:let|var|const|type) \w.*=|package \w+[ \t\r]*$"
     r"|(?:public|private|protected|static|fn|func|interface|struct|enum|impl) \w)"
 )
-"""A line that may be one of a program, a patch or a configuration."""
+"""A line that may be one of a program, a patch or a configuration.
+
+Nothing in it repeats twice over the same characters: a long line would take the square of its length.
+"""
 
 _CODE_ENDS = (";", "{", "}", "\\")
 

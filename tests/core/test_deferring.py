@@ -6,12 +6,18 @@ import pytest
 
 from costsvc.core.deferring import Deferring
 
-RULES = Deferring(webhook_urls=("https://hooks.example.com/a", "https://other.example.com/"))
+SIGNED = "https://hooks.example.com/run%2Fnow"
+RULES = Deferring(webhook_urls=("https://hooks.example.com/a", "https://other.example.com/", SIGNED))
 
 
 @pytest.mark.parametrize(
     "url",
-    ["https://hooks.example.com/a", "https://hooks.example.com/a/b?c=d", "https://other.example.com/x"],
+    [
+        "https://hooks.example.com/a",
+        "https://hooks.example.com/a/b?c=d%2Fe",
+        "https://other.example.com/x",
+        SIGNED,
+    ],
 )
 def test_a_caller_may_have_posted_to_what_policy_names(url: str) -> None:
     """The URL itself, and paths below it."""
@@ -24,6 +30,9 @@ def test_a_caller_may_have_posted_to_what_policy_names(url: str) -> None:
         "https://hooks.example.com/ab",
         "https://hooks.example.com/a/../b",
         "https://hooks.example.com/a/%2E%2e/b",
+        "https://hooks.example.com/a/b%2F..%2F..%2fc",
+        "https://hooks.example.com/a/b\\..\\..\\c",
+        "https://hooks.example.com/a/%252e%252e/b",
         "https://other.example.com.evil.example/",
         "http://other.example.com/x",
         "https://other.example.com@evil.example/",

@@ -119,6 +119,17 @@ def test_a_text_that_may_hold_code_stays(line: str) -> None:
     assert tidy_text(text)[0] == text
 
 
+@pytest.mark.parametrize("word", ["class", "let", "type", "from", "import", "def", "function", "package"])
+def test_a_long_line_is_read_once(word: str) -> None:
+    """Not once for each of its characters, as a pattern that repeats twice over the same ones reads it.
+
+    For that, two hundred texts would take minutes, in which nobody else is answered.
+    """
+    text = f"{word} {'a' * (LONGEST_CHARS - 10)} \n"
+    for _ in range(200):
+        assert len(tidy_text(text)[0]) <= len(text)
+
+
 def test_prose_is_tidied() -> None:
     """Line ends lose their spaces, and of several blank lines one is left; rows of tables stay."""
     tidied, removed = tidy_text("You are kind.  \n\n\n \nAnswer briefly.\t\n\nName\tAge\t\n\n\nEnd \r\n")
