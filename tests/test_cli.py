@@ -39,11 +39,12 @@ COMMANDS = (
         "route",
         "plan",
         "estimate",
+        "batch",
         "report",
         "budget",
         "at-risk",
     ),
-    *("router", "cache", "prompt-cache", "tenant", "audit", "check-config", "batch"),
+    *("router", "cache", "prompt-cache", "tenant", "audit", "check-config"),
 )
 SUBCOMMANDS = (
     *("budget set", "budget get", "budget list", "budget delete"),
