@@ -89,13 +89,14 @@ class Walk:
         self.spots.append(Spot(member, index, block, kin, digest, self.size, self.position, marker))
 
     def place_automatic(self, automatic: Mapping[str, Any]) -> None:
-        """Take the automatic breakpoint for one on the last block that can have it (Claude docs)."""
+        """Take the automatic breakpoint for one on the last block that can have it (Claude docs).
+
+        It counts also where that block has one: the provider takes it beside at most three others.
+        """
         self.marker_count += 1
         for at in reversed(range(len(self.spots))):
             spot = self.spots[at]
             if (spot.member, spot.at, spot.block) == self.last_markable:
-                if spot.marker:
-                    self.marker_count -= 1
                 self.spots[at] = spot._replace(marker=spot.marker or _ttl(automatic))
                 return
         self.marker_count = max(self.marker_count, MOST_MARKERS)  # it lands where no spot is: add none

@@ -326,6 +326,7 @@ async def test_only_callers_on_the_same_machine_administer(serve, refused):
                 "RecordOutcome": v1.RecordOutcomeRequest(),
                 "GetRouterStatus": v1.GetRouterStatusRequest(),
                 "ListPairs": v1.ListPairsRequest(tenant="acme"),
+                "ReportPromptCache": v1.ReportPromptCacheRequest(),
             }
             assert calls.keys() == {method.name for method in _methods()}
             for name, request in calls.items():

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from costsvc import v1
 from costsvc.core.response_key import Scope
 from costsvc.data import read_text
-from costsvc.store import keys
+from costsvc.store import deferred_keys, keys
 from costsvc.store.connection import ask, open_store
 from costsvc.store.embedded import EmbeddedValkey
 from costsvc.store.response_codec import StoredAnswer
@@ -55,6 +55,10 @@ async def pressed(serve: Any, tmp_path: Path, client: Redis) -> AsyncIterator[An
         budget = v1.Budget(id="b", scope=scope, window=window, limit_nano_usd=10**12)
         await service.admin.SetBudget(v1.SetBudgetRequest(budget=budget))
         yield service
+
+
+PROMISED = keys.LEDGER.encode(), deferred_keys.TAG.encode()
+"""What the keys of money begin with, and those of requests that were promised an answer."""
 
 
 async def info(client: Redis, section: str, name: str) -> int:
@@ -115,7 +119,7 @@ async def test_short_memory_costs_hits_and_never_money(pressed: Any, client: Red
                 paid[question].add(answer.message_json)
     await filling
     assert before <= await lasting(client)
-    assert all(name.startswith(keys.LEDGER.encode()) for name in await lasting(client))
+    assert all(name.startswith(PROMISED) for name in await lasting(client))
     entries = await pressed.booked(QUESTIONS + len(outcomes))
     assert sum(entry.cost_nano_usd for entry in entries) == sum(pressed.bill().values())
     status = (await pressed.admin.GetBudget(v1.GetBudgetRequest(id="b"))).status

@@ -88,6 +88,7 @@ async def test_reflection_lists_the_services(service):
     assert {found.name for found in answer.list_services_response.service} == {
         "costsvc.v1.CostService",
         "costsvc.v1.AdminService",
+        "costsvc.v1.BatchService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
