@@ -145,9 +145,10 @@ def cancel(*, batch_id: str, target: str, tenant: str, as_json: bool) -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Where to write; else standard output.")
 @service_options
 def results(*, batch_id: str, output: Path | None, target: str, tenant: str, as_json: bool) -> None:
-    """Write the results of BATCH, in no order, a line each, as the provider writes them.
+    """Write the results of BATCH, a line each.
 
-    With --json each line has also what the item cost and saved.
+    They come in no order, as the provider writes them. With --json each line has also what the item
+    cost and saved.
     """
 
     async def read(client: Client, out: IO[bytes]) -> None:

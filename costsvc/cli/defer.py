@@ -18,7 +18,12 @@ _DAY_S = 86_400
 @click.command()
 @request_options
 @click.option(
-    "--tolerance", "tolerance_s", type=ROLLING, default="24h", help="How long it may take: 1m to 24h."
+    "--tolerance",
+    "tolerance_s",
+    type=ROLLING,
+    default="24h",
+    help="How long it may take: 1m to 24h.",
+    show_default=True,
 )
 @click.option("--request-id", default="", help="Your id of the request; repeating it gets the same request.")
 @click.option("--wait", is_flag=True, help="Wait for the answer.")
