@@ -27,6 +27,7 @@ from costsvc.core.batch import (
     check_item,
 )
 from costsvc.core.batch_errors import BatchTooLarge, Refused
+from costsvc.core.deferred_errors import NotDeferrable
 from costsvc.core.errors import CostsvcError, InvalidRequest, NoModelFits, Violation
 from costsvc.core.holds import Hold, check_bounded
 from costsvc.core.money import format_usd
@@ -148,6 +149,8 @@ class Intake:
             raise given.request
         request = given.request
         check_item(given.custom_id, request)
+        if self._planner.policy.zero_retention:
+            raise NotDeferrable("zero_retention: the provider keeps the results of batches for 29 days")
         if given.custom_id in self._ids:
             raise InvalidRequest(Violation("custom_id", "is that of an earlier request"))
         plan, hold, expected_nano_usd = await self._planned(request)

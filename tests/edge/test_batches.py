@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aiohttp
 import grpc
@@ -18,6 +19,7 @@ from costsvc.store.audit import audit
 from costsvc.store.budgets import BudgetBook
 
 KEY = "sk-ant-canary-key"
+SHIPPED = Path("costsvc/data/policy.toml").read_text()
 FAST = {"batches": {"poll_s": 0.05}}
 
 
@@ -130,6 +132,16 @@ async def test_a_bad_item_is_refused_by_index_and_the_rest_goes_on(batching):
     ]
     assert sorted(result.index for result in found) == list(range(9))
     assert {r.index for r in found if r.outcome == v1.BATCH_OUTCOME_REFUSED} == reasons.keys()
+
+
+async def test_what_the_provider_may_not_keep_is_in_no_batch(serve, refused, tmp_path):
+    """It keeps results for weeks, whatever was agreed."""
+    (tmp_path / "policy.toml").write_text(SHIPPED.replace("zero_retention = false", "zero_retention = true"))
+    async with serve(policy=tmp_path / "policy.toml", **FAST) as service:
+        failed = await refused(create(v1.BatchServiceStub(service.channel), item("a"), item("b")))
+        assert failed.reason == "BATCH_ITEMS_REFUSED"
+        assert failed.metadata["refused_count"] == "2"
+        assert not service.sim.requests
 
 
 async def test_all_or_nothing_sends_nothing(batching, refused):
