@@ -201,6 +201,21 @@ def test_check_config_prints_what_is_in_force() -> None:
     assert re.search(r"^policy [0-9a-f]{16}", result.stdout, re.MULTILINE)
     assert re.search(r"^complex +claude-opus", result.stdout, re.MULTILINE)
     assert re.search(r"^faq +simple +512$", result.stdout, re.MULTILINE)
+    assert re.search(r"^repeated +3600 s +off +classification, extraction, faq", result.stdout, re.MULTILINE)
+    assert re.search(r"^classifier +off$", result.stdout, re.MULTILINE)
+
+
+def test_check_config_shows_what_is_switched_on(tmp_path: Path) -> None:
+    """The classifier's model, learned tasks, shares that are compared, and tasks that are only deferred."""
+    policy, shipped = tmp_path / "policy.toml", read_text("policy.toml")
+    shipped = shipped.replace("[classifier]\nenabled = false", "[classifier]\nenabled = true")
+    tables = ("[router.support]", "[defer]", "tasks = ['summary']", "[shadow]", "price = 'standard'")
+    policy.write_text("\n".join((shipped, *tables, "[shadow.shares]", "faq = '0.01'", "")))
+    printed = program("check-config", "--policy", policy).stdout
+    assert "\nclassifier     the cheapest of the simple tier\n" in printed
+    assert "\nlearned tasks  support\n" in printed
+    assert "\ncompared       1.00% of faq\n" in printed
+    assert "\ndeferred only  summary\n" in printed
 
 
 def test_check_config_shows_what_makes_calls_shorter(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -77,12 +78,35 @@ def _describe_policy(policy: Policy) -> str:
             f"breakpoints    {policy.markers.value}",
             f"retention      {'zero' if policy.zero_retention else 'as the models have it'}",
             f"report labels  {labels}",
+            *_describe_options(policy),
             "",
             tiers,
             "",
             tasks,
             "",
             rules,
+            "",
+            _describe_namespaces(policy),
             *levers,
         )
+    )
+
+
+def _describe_options(policy: Policy) -> Iterator[str]:
+    """Yield what may also happen to a call, a line each; what is switched off is said to be."""
+    asked = policy.classifying
+    shares = (f"{share:.2%} of {task}" for task, share in policy.shadowing.shares.items())
+    yield f"classifier     {(asked.model or 'the cheapest of the simple tier') if asked.enabled else 'off'}"
+    yield f"learned tasks  {', '.join(policy.learned) or 'none'}"
+    yield f"compared       {', '.join(shares) or 'nothing'}"
+    yield f"deferred only  {', '.join(sorted(policy.defer.tasks)) or 'nothing'}"
+
+
+def _describe_namespaces(policy: Policy) -> str:
+    rows = [
+        (name, f"{space.ttl.total_seconds():.0f} s", space.near.value, ", ".join(sorted(space.tasks)))
+        for name, space in policy.namespaces.items()
+    ]
+    return table(
+        ("answers kept", "for", "near-identical", "of tasks"), rows or [("none", "", "", "")], left=4
     )
