@@ -7,6 +7,7 @@ sent, because a part that is sent again has other ids. What is here is this disk
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 from collections.abc import AsyncIterator, Collection
@@ -17,6 +18,10 @@ from costsvc.core.batch import attempt_id, line_bytes
 
 _WRITE_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
+
+LEAST_FREE_BYTES = 256 << 20
+"""What batches leave free of the disk: the journal is on it, too, without which nothing is answered."""
+
 _BEGINNING, _END = b'{"requests":[', b"]}"
 _SUFFIX = ".items"
 
@@ -24,11 +29,12 @@ _SUFFIX = ".items"
 class SpoolFile:
     """A file that is being written; `count` and `body_bytes` are those of the body that it makes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
         self.name = path.name.removesuffix(_SUFFIX)
         self.count = 0
         self.body_bytes = len(_BEGINNING) + len(_END) - 1
         self._path = path
+        self._least_free_bytes = least_free_bytes
         self._file: IO[bytes] = path.open("wb", buffering=0)
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -66,22 +72,23 @@ class SpoolFile:
         data = b"".join(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
-        await asyncio.to_thread(_write, self._file, data)
+        await asyncio.to_thread(_write, self._file, data, self._least_free_bytes)
 
 
 class Spool:
     """The directory of such files; its journal's lock keeps other processes out of it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._least_free_bytes = least_free_bytes
         self._writing: set[str] = set()
         self.id = _identity(directory / "id")
 
     def begin(self, name: str) -> SpoolFile:
         """Begin a file, which is not left over until it is `written`."""
         self._writing.add(name)
-        return SpoolFile(self._path(name))
+        return SpoolFile(self._path(name), self._least_free_bytes)
 
     def has(self, name: str) -> bool:
         """Tell whether a file is here."""
@@ -126,7 +133,10 @@ def _envelope(part_id: str, line: bytes) -> bytes:
     return b'{"custom_id":"%s","params":%s}' % (attempt_id(part_id, int(index)).encode(), params)
 
 
-def _write(file: IO[bytes], data: bytes) -> None:
+def _write(file: IO[bytes], data: bytes, least_free_bytes: int) -> None:
+    disk = os.fstatvfs(file.fileno())
+    if disk.f_bavail * disk.f_frsize - len(data) < least_free_bytes:
+        raise OSError(errno.ENOSPC, f"less than {least_free_bytes} bytes would be left free")
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
