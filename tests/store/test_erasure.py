@@ -56,7 +56,6 @@ STAYS = {
     "batch_keys.batch": "money",
     "batch_keys.items": "money",
     "batch_keys.marks": "money: an item that is booked is not booked again",
-    "batch_keys.answers": "what a batch still has to give its caller; for 30 days",
     "deferred_keys.item": "who pays and what became of it: no content",
 }
 NO_KEYS = {"hour_of", "day_of", "request_field", "balance_member", "of_day", "contents"}
