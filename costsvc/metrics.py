@@ -231,7 +231,7 @@ class Metrics:
         self._classifier_cost = self._counter("classifier_cost_usd", "What verdicts cost, about.")
         self._compared = self._counter(
             "shadow_comparisons",
-            "Comparisons with the baseline model: what a judge preferred, or `kept`, or `failed`.",
+            "Comparisons with the baseline model by what became of them.",
             "outcome",
         )
 

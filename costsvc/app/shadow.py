@@ -7,6 +7,7 @@ against the savings of routing, which it is there to justify.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -45,6 +46,9 @@ LARGEST_TEXT = 64 * 1024
 """Longer prompts and answers are not compared: pairs are kept, and judges have to read them."""
 
 PROVIDER_S = 300.0
+MOST_AT_ONCE = 32
+"""Of one process: beside a provider that is slow already, more would only add to what waits."""
+
 _FINAL_STOPS = frozenset({"end_turn", "stop_sequence"})
 
 log = structlog.get_logger()
@@ -83,6 +87,7 @@ class Shadows:
         self._clock = clock
         self._new_id = new_id
         self._chance = chance
+        self._running = 0
 
     def consider(self, completed: Completed) -> None:
         """Begin to compare an answer, if its turn has come; wait for nothing."""
@@ -90,8 +95,16 @@ class Shadows:
         if not policy.shadowing.shares:
             return
         share = policy.shadowing.share(completed.attempt.plan.request.task)
-        if self._chance() < share and _is_comparable(completed, policy):
-            self._in_flight.start(self._compare(completed, policy))
+        if self._chance() >= share or not _is_comparable(completed, policy):
+            return
+        if self._running >= MOST_AT_ONCE:
+            self._metrics.compared("too_many")
+            return
+        self._running += 1
+        self._in_flight.start(self._compare(completed, policy)).add_done_callback(self._ended)
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._running -= 1
 
     async def _compare(self, completed: Completed, policy: Policy) -> None:
         """Ask the baseline model, and the judge if there is one, and keep the pair; raise nothing."""

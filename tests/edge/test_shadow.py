@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from costsvc import v1
+from costsvc.app import shadow
 from costsvc.config import POLICY
 from costsvc.data import read_text
 from costsvc.provider_sim import RunningSim
@@ -69,6 +70,17 @@ async def test_nothing_is_compared_as_shipped(service):
     await service.complete(task="support")
     await quiet(service)
     assert len(service.sim.bill.lines()) == 1
+
+
+async def test_a_slow_provider_is_not_asked_for_more_and_more(serve, policy, monkeypatch):
+    """Only so many comparisons run at once; callers are answered all the same."""
+    monkeypatch.setattr(shadow, "MOST_AT_ONCE", 2)
+    async with serve(policy=policy(ALL)) as service:
+        service.sim.faults.add("slow", delay_s=2, match={"model": COMPLEX}, count=9)
+        for n in range(4):
+            await service.complete(f"Is it {n}?", task="support")
+        text = service.running.parts.calls.metrics.text().decode()
+        assert 'costsvc_shadow_comparisons_total{outcome="too_many"} 2.0' in text
 
 
 async def test_a_routed_call_is_also_answered_by_the_baseline_model(serve, policy):
