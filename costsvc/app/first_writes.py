@@ -63,6 +63,9 @@ class FirstWrites:
     @asynccontextmanager
     async def turn(self, attempt: Attempt) -> AsyncIterator[Turn]:
         """Give an attempt its turn, when another that writes the same prefix has begun."""
+        if not self._planner.policy.first_write_wait_ms:
+            yield Turn(attempt)
+            return
         until_s: float | None = self._waits_until_s(attempt)
         while True:
             attempt = self._with_begun(attempt)
@@ -107,11 +110,9 @@ class FirstWrites:
         return waited, is_over
 
     def _shared(self, attempt: Attempt) -> Shared | None:
-        """Return what this attempt would write that others want, too; None where waiting is not wanted."""
+        """Return what this attempt would write that others want, too."""
         marking = attempt.plan.markers
-        if marking is None or not self._planner.policy.first_write_wait_ms:
-            return None
-        return marking.shared_write(at_s=int(attempt.started_at.timestamp()))
+        return marking.shared_write(at_s=int(attempt.started_at.timestamp())) if marking else None
 
     def _with_begun(self, attempt: Attempt) -> Attempt:
         """Return an attempt that counts on a prefix whose writing has begun in the meantime."""

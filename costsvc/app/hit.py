@@ -11,7 +11,7 @@ from typing import Any
 from costsvc.app.attempt import Attempt, Completed, Origin
 from costsvc.core.cacheable import CacheOutcome
 from costsvc.core.candidates import Reason, tier_of
-from costsvc.core.catalog import Catalog
+from costsvc.core.catalog import Catalog, Model
 from costsvc.core.errors import UnknownModel
 from costsvc.core.json_text import parse_answer
 from costsvc.core.policy import Policy
@@ -61,18 +61,9 @@ def hit(
         return None
     is_near = rules is not None
     age = max(now - stored.stored_at, timedelta(0))
-    reason = Reason("stored_answer", f"paid for {age.total_seconds():.0f} s ago as {stored.response_id}")
-    answered = Decision(
-        model=model,
-        tier=tier_of(model.id, policy),
-        baseline=decision.baseline,
-        candidates=decision.candidates,
-        reasons=(*decision.reasons, reason),
-        expected_cost_nano_usd=decision.expected_cost_nano_usd,
-        expected_baseline_nano_usd=decision.expected_baseline_nano_usd,
-    )
     outcome = CacheOutcome.NEAR_IDENTICAL if is_near else CacheOutcome.HIT
-    plan = replace(attempt.plan, decision=answered)
+    reason = Reason("stored_answer", f"paid for {age.total_seconds():.0f} s ago as {stored.response_id}")
+    plan = replace(attempt.plan, decision=_answered_by(model, decision, policy, reason))
     return Completed(
         attempt=replace(attempt, number=_NO_ATTEMPT, plan=plan, cache_outcome=outcome),
         message=message,
@@ -89,6 +80,19 @@ def hit(
             question=stored.question if is_near else "",
             rules=rules or (),
         ),
+    )
+
+
+def _answered_by(model: Model, decision: Decision, policy: Policy, reason: Reason) -> Decision:
+    """Return a decision for the model whose answer is stored."""
+    return Decision(
+        model=model,
+        tier=tier_of(model.id, policy),
+        baseline=decision.baseline,
+        candidates=decision.candidates,
+        reasons=(*decision.reasons, reason),
+        expected_cost_nano_usd=decision.expected_cost_nano_usd,
+        expected_baseline_nano_usd=decision.expected_baseline_nano_usd,
     )
 
 

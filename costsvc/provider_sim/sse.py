@@ -55,11 +55,6 @@ def error_frame(type_: str, message: str) -> bytes:
     return _frame("error", {"error": {"type": type_, "message": message}})
 
 
-def closing_frame(run: Run) -> bytes:
-    """Return the message_delta of a finished answer."""
-    return _frame("message_delta", _closing(run))
-
-
 def _frame(name: str, fields: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), dumps({"type": name, **fields}))
 
